@@ -1,0 +1,54 @@
+"""The compiled core. Private: arguments arrive validated by eigencore.arrays."""
+
+import enum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+METRIC_NAMES: tuple[str, ...]
+ROW_METRIC_NAMES: tuple[str, ...]
+
+class Scalar(enum.Enum):
+    float16 = 0
+    bfloat16 = 1
+    float32 = 2
+    float64 = 3
+
+class Structure(enum.Enum):
+    auto = 0
+    causal = 1
+    dense = 2
+
+class Spectrum(enum.Enum):
+    eigen = 0
+    singular = 1
+
+Status = npt.NDArray[np.uint8]
+F64 = npt.NDArray[np.float64]
+Lengths = npt.NDArray[np.int64] | None
+
+def active_arch() -> str: ...
+def eigvals_f64(
+    a: npt.NDArray[Any], scalar: Scalar, structure: Structure
+) -> tuple[npt.NDArray[np.complex128], Status]: ...
+def eigvals_f32(
+    a: npt.NDArray[Any], scalar: Scalar, structure: Structure
+) -> tuple[npt.NDArray[np.complex64], Status]: ...
+def svdvals_f64(a: npt.NDArray[Any], scalar: Scalar) -> tuple[F64, Status]: ...
+def svdvals_f32(a: npt.NDArray[Any], scalar: Scalar) -> tuple[npt.NDArray[np.float32], Status]: ...
+def metrics_f64(
+    a: npt.NDArray[Any], scalar: Scalar, spectrum: Spectrum, structure: Structure, lengths: Lengths
+) -> tuple[F64, Status]: ...
+def metrics_f32(
+    a: npt.NDArray[Any], scalar: Scalar, spectrum: Spectrum, structure: Structure, lengths: Lengths
+) -> tuple[F64, Status]: ...
+def row_metrics(a: npt.NDArray[Any], scalar: Scalar) -> tuple[F64, Status]: ...
+
+class RunningSpectra:
+    def __init__(self, count: int) -> None: ...
+    def append(self, log_magnitudes: F64) -> F64: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def length(self) -> int: ...
