@@ -1,0 +1,6 @@
+"""Run folders: versioned Parquet and JSON, written whole or not at all."""
+
+from eigencore.store.files import Schema, read_summary, read_table, write_summary, write_table
+from eigencore.store.run_folder import new_run_folder
+
+__all__ = ["Schema", "new_run_folder", "read_summary", "read_table", "write_summary", "write_table"]

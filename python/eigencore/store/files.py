@@ -1,0 +1,112 @@
+"""The two kinds of file in a run folder, each carrying the name and version of its schema."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from eigencore.errors import SchemaError, StoreError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_NAME_KEY, _VERSION_KEY = b"eigencore.schema", b"eigencore.schema_version"
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What a file holds. A reader takes any minor version of the major version it knows."""
+
+    name: str
+    major: int
+    minor: int
+
+    @property
+    def version(self) -> str:
+        return f"{self.major}.{self.minor}"
+
+    def check(self, name: object, version: object, path: Path) -> None:
+        """Raises SchemaError unless a file with this name and version can be read as this schema."""
+        if name != self.name:
+            raise SchemaError(f"{path} holds {name!r}, expected {self.name!r}")
+        major = str(version).split(".")[0]
+        if major != str(self.major):
+            raise SchemaError(
+                f"{path} is of {self.name} version {version}; this eigencore reads version {self.major}.x: "
+                "install the eigencore that wrote it, or a newer one"
+            )
+
+
+def write_table(path: Path, columns: Mapping[str, Any], schema: Schema) -> None:
+    """Writes columns of equal length as Parquet: zstd, floats split by byte, schema in the file's metadata."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.table(dict(columns))
+    floats = [f.name for f in table.schema if pa.types.is_floating(f.type)]
+    table = table.replace_schema_metadata({_NAME_KEY: schema.name, _VERSION_KEY: schema.version})
+    pq.write_table(
+        table, path, compression="zstd", compression_level=3, use_dictionary=False, use_byte_stream_split=floats
+    )
+
+
+def read_table(path: Path, schema: Schema) -> dict[str, Any]:
+    """Column name -> numpy array.
+
+    Raises:
+        SchemaError: of another schema or an unknown major version.
+        StoreError: not there or damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise StoreError(f"cannot read {path}: {_first_line(error)}") from error
+    metadata = table.schema.metadata or {}
+    decoded = {key: value.decode() for key, value in metadata.items() if key in (_NAME_KEY, _VERSION_KEY)}
+    schema.check(decoded.get(_NAME_KEY), decoded.get(_VERSION_KEY), path)
+    return {name: table.column(name).to_numpy() for name in table.column_names}
+
+
+def write_summary(path: Path, summary: Mapping[str, Any], schema: Schema) -> None:
+    """Writes JSON with the schema in front; NaN and infinities become null, since JSON has neither."""
+    document = {"schema": {"name": schema.name, "version": schema.version}, **summary}
+    text = json.dumps(_finite(document), indent=1, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def read_summary(path: Path, schema: Schema) -> dict[str, Any]:
+    """The JSON that write_summary wrote.
+
+    Raises:
+        SchemaError: of another schema or an unknown major version.
+        StoreError: not there or damaged.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StoreError(f"cannot read {path}: {_first_line(error)}") from error
+    found = document.get("schema") if isinstance(document, dict) else None
+    if not isinstance(found, dict):
+        raise SchemaError(f"{path} names no schema; is it from a run folder of eigencore?")
+    schema.check(found.get("name"), found.get("version"), path)
+    return dict(document)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(k): _finite(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(v) for v in value]
+    return value
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,182 @@
+"""A trace: what a generation did, step by step, layer by layer, head by head."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from eigencore.errors import StoreError
+from eigencore.store import Schema, new_run_folder, read_summary, read_table, write_summary, write_table
+from eigencore.tracing.loops import LoopEvent
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TRACE_SCHEMA = Schema("eigencore.trace", 1, 0)
+TABLE_NAME, SUMMARY_NAME = "trace.parquet", "summary.json"
+_EIGEN_PREFIX = "eigen."
+
+F64: TypeAlias = npt.NDArray[np.float64]
+F32: TypeAlias = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One generation with its spectra. P prompt tokens, S generated tokens, L layers, H heads.
+
+    Step s (from 0) is the forward pass that yields generated token s; its attention matrices have P + s rows.
+    """
+
+    model: dict[str, Any]
+    """name, weights_sha256, model_type, dtype, device, attn_implementation, num_hidden_layers, num_attention_heads."""
+    settings: dict[str, Any]
+    """max_new_tokens, seed, generation (what is in force), overridden (what differs from the model's own defaults)."""
+    versions: dict[str, str]
+    """Of eigencore, python, torch, transformers and numpy."""
+    prompt: str
+    prompt_token_ids: list[int]
+    prompt_tokens: list[str]
+    token_ids: list[int]
+    """(S,) generated tokens."""
+    tokens: list[str]
+    """(S,) their texts; joined, they are `text`."""
+    signals: dict[str, F64]
+    """Signal name -> (S,); see `eigencore.tracing.signals.SIGNAL_DESCRIPTIONS`."""
+    metrics: dict[str, F64]
+    """Eigen metric name -> (S, L, H), of the whole attention matrix at each step."""
+    rows: dict[str, F32]
+    """Row metric name -> (P + S - 1, L, H), of all attention rows; row P - 1 + s is new at step s."""
+    loop: LoopEvent | None = field(default=None)
+    """The loop that the text ends in, or None."""
+
+    @property
+    def text(self) -> str:
+        """The generated text, special tokens shown."""
+        return "".join(self.tokens)
+
+    @property
+    def num_steps(self) -> int:
+        return len(self.token_ids)
+
+    def eigenvalues(self, step: int) -> F64:
+        """(P + step, L, H) eigenvalues of every head's attention matrix at `step`, in the order of the rows."""
+        if not 0 <= step < self.num_steps:
+            raise IndexError(f"step {step} is not among the {self.num_steps} steps of this trace")
+        return np.exp(self.rows["log_self_weight"][: len(self.prompt_token_ids) + step].astype(np.float64))
+
+    def layer_means(self) -> dict[str, list[float]]:
+        """Metric name -> (L,) mean over steps and heads; infinities and NaN left out."""
+        return {
+            name: [_finite_mean(values[:, layer]) for layer in range(values.shape[1])] for name, values in self._new()
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """Everything but the numbers per head, as JSON can hold it."""
+        return {
+            "model": self.model,
+            "settings": self.settings,
+            "versions": self.versions,
+            "prompt": self.prompt,
+            "text": self.text,
+            "num_steps": self.num_steps,
+            "loop": None if self.loop is None else asdict(self.loop),
+            "layer_means": self.layer_means(),
+            "prompt_token_ids": self.prompt_token_ids,
+            "prompt_tokens": self.prompt_tokens,
+            "token_ids": self.token_ids,
+            "tokens": self.tokens,
+            "signals": {name: values.tolist() for name, values in self.signals.items()},
+        }
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row per step, layer and head: the metrics of the matrix, and the row metrics of its new row."""
+        import pandas as pd
+
+        S, L, H = next(iter(self.metrics.values())).shape
+        step, layer, head = (axis.reshape(-1) for axis in np.indices((S, L, H)))
+        index = {"step": step, "token": np.array(self.tokens, dtype=object)[step], "layer": layer, "head": head}
+        return pd.DataFrame({**index, **{name: values.reshape(-1) for name, values in self._new()}})
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Writes a run folder: trace.parquet and summary.json. It appears whole or not at all.
+
+        Raises:
+            StoreError: something is at `path` already (unless `overwrite`), or it cannot be written.
+        """
+        with new_run_folder(path, overwrite=overwrite) as folder:
+            self.write_into(folder)
+
+    def write_into(self, folder: Path) -> None:
+        """Writes trace.parquet and summary.json into a folder that is there."""
+        write_table(folder / TABLE_NAME, self._columns(), TRACE_SCHEMA)
+        write_summary(folder / SUMMARY_NAME, self.summary(), TRACE_SCHEMA)
+
+    def _new(self) -> list[tuple[str, npt.NDArray[Any]]]:
+        """Every metric with one value per step, layer and head: of the matrix, then of the step's new row."""
+        first_new = len(self.prompt_token_ids) - 1
+        return [*self.metrics.items(), *((name, values[first_new:]) for name, values in self.rows.items())]
+
+    def _columns(self) -> dict[str, Any]:
+        import pyarrow as pa
+
+        R, L, H = next(iter(self.rows.values())).shape
+        prompt_only = len(self.prompt_token_ids) - 1
+        row, layer, head = (axis.reshape(-1) for axis in np.indices((R, L, H)))
+        in_prompt = row < prompt_only
+        columns: dict[str, Any] = {
+            "row": row.astype(np.int32),
+            "step": pa.array((row - prompt_only).astype(np.int32), mask=in_prompt),
+            "layer": layer.astype(np.int16),
+            "head": head.astype(np.int16),
+        }
+        columns |= {name: values.reshape(-1) for name, values in self.rows.items()}
+        for name, values in self.metrics.items():
+            padded = np.concatenate((np.full((prompt_only, L, H), np.nan), values)).reshape(-1)
+            columns[_EIGEN_PREFIX + name] = pa.array(padded, mask=in_prompt)
+        return columns
+
+
+def load_trace(path: str | Path) -> Trace:
+    """The trace in a run folder.
+
+    Raises:
+        SchemaError: written by an incompatible version, or no run folder.
+        StoreError: not there or damaged.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise StoreError(f"no run folder at {folder}; expected a folder with {TABLE_NAME} and {SUMMARY_NAME}")
+    summary = read_summary(folder / SUMMARY_NAME, TRACE_SCHEMA)
+    table = read_table(folder / TABLE_NAME, TRACE_SCHEMA)
+    try:
+        L, H = summary["model"]["num_hidden_layers"], summary["model"]["num_attention_heads"]
+        first_new = len(summary["prompt_token_ids"]) - 1
+        numbers = {n: v.reshape(-1, L, H) for n, v in table.items() if n not in ("row", "step", "layer", "head")}
+        prefix = len(_EIGEN_PREFIX)
+        return Trace(
+            model=summary["model"],
+            settings=summary["settings"],
+            versions=summary["versions"],
+            prompt=summary["prompt"],
+            prompt_token_ids=summary["prompt_token_ids"],
+            prompt_tokens=summary["prompt_tokens"],
+            token_ids=summary["token_ids"],
+            tokens=summary["tokens"],
+            signals={n: np.array(v, dtype=np.float64) for n, v in summary["signals"].items()},
+            metrics={n[prefix:]: v[first_new:] for n, v in numbers.items() if n.startswith(_EIGEN_PREFIX)},
+            rows={n: v for n, v in numbers.items() if not n.startswith(_EIGEN_PREFIX)},
+            loop=None if summary["loop"] is None else LoopEvent(**summary["loop"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(
+            f"{folder} is damaged: {TABLE_NAME} and {SUMMARY_NAME} do not fit together ({error})"
+        ) from error
+
+
+def _finite_mean(values: npt.NDArray[Any]) -> float:
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if finite.size else float("nan")
