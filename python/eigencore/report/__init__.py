@@ -1,0 +1,5 @@
+"""One-file HTML reports."""
+
+from eigencore.report.trace_page import trace_page
+
+__all__ = ["trace_page"]
