@@ -145,7 +145,7 @@ def like_source(values: npt.NDArray[Any], source: Array) -> Array:
         return values
     import torch
 
-    return torch.from_numpy(np.ascontiguousarray(values)).to(source.device)
+    return torch.from_numpy(np.asarray(values, order="C")).to(source.device)
 
 
 def compute_dtype(dtype: object) -> ComputeDtype:
