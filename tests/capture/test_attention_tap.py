@@ -1,0 +1,353 @@
+"""The tap against eager attention, which forms every matrix, and the promise to leave the model as it was."""
+
+import math
+
+import eigencore as ec
+import numpy as np
+import pytest
+import torch
+from eigencore.capture.row_reduction import QUERY_BLOCK, ROW_FIELDS
+from eigencore.errors import CaptureError, InputError, UnsupportedModelError
+from transformers import DynamicCache, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, StaticCache
+
+from tests.oracles import EIGEN_METRICS, assert_metrics_match, spectrum_metrics
+
+
+def small_model(seed=0, dtype=torch.float32, **options):
+    """A random Llama of 2 layers, 4 heads on 2 key/value heads, with logits large enough to matter."""
+    torch.manual_seed(seed)
+    sizes = {
+        "vocab_size": 97,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 512,
+        "pad_token_id": 0,
+    }
+    model = LlamaForCausalLM(LlamaConfig(**{**sizes, **options})).eval()
+    with torch.no_grad():
+        for layer in model.model.layers:
+            layer.self_attn.q_proj.weight *= 8
+            layer.self_attn.k_proj.weight *= 8
+    return model.to(dtype)
+
+
+def eager_attention(model, **inputs):
+    """(L, B, H, T, T) float64, from a full forward that forms every matrix."""
+    before = model.config._attn_implementation
+    model.set_attn_implementation("eager")
+    with torch.no_grad():
+        attentions = model(**inputs, output_attentions=True, use_cache=False).attentions
+    model.set_attn_implementation(before)
+    return torch.stack(attentions).double()
+
+
+def statistics_of(A, first_key):
+    """What the rows must be, from whole matrices. first_key: (B,) the first key that is no padding."""
+    p_log_p = torch.special.xlogy(A, A)
+    sink = torch.stack([A[:, b, :, :, k] for b, k in enumerate(first_key)], dim=1)
+    return {
+        "self_weight": A.diagonal(dim1=-2, dim2=-1),
+        "row_entropy": -p_log_p.sum(-1) / math.log(2),
+        "row_participation": 1 / (A * A).sum(-1),
+        "sink_weight": sink,
+        "max_weight": A.amax(-1),
+    }
+
+
+def assert_rows_equal(rows, A, keep, first_key):
+    """keep: (B, T) True where the token is no padding."""
+    expected = statistics_of(A, first_key)
+    where = keep[None, :, None].expand(A.shape[:-1])
+    tolerances = {"row_participation": 5e-4, "row_entropy": 2e-5}
+    for name, values in expected.items():
+        got = getattr(rows, name)
+        assert got.shape == values.shape
+        assert (got - values)[where].abs().max() < tolerances.get(name, 5e-6), name
+        assert got[~where].isnan().all(), name
+
+
+def tokens(*shape, seed=0):
+    return torch.randint(3, 97, shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_prefill_rows_equal_eager_over_several_blocks_of_queries():
+    model, ids = small_model(), tokens(2, 2 * QUERY_BLOCK + 9)
+    with torch.no_grad(), ec.tap(model) as tap:
+        model(ids)
+    assert_rows_equal(tap.rows, eager_attention(model, input_ids=ids), torch.ones_like(ids).bool(), [0, 0])
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_padding_is_left_out(side):
+    model, ids = small_model(), tokens(3, 20)
+    mask = torch.ones_like(ids)
+    for row, pads in enumerate((0, 3, 11)):
+        mask[row, slice(0, pads) if side == "left" else slice(20 - pads, 20)] = 0
+    with torch.no_grad(), ec.tap(model) as tap:
+        model(ids, attention_mask=mask)
+    first_key = [0, 3, 11] if side == "left" else [0, 0, 0]
+    A = eager_attention(model, input_ids=ids, attention_mask=mask)
+    assert_rows_equal(tap.rows, A, mask.bool(), first_key)
+    metrics = tap.metrics()
+    np.testing.assert_array_equal(metrics.n[0, :, 0], [20, 17, 9])
+    diagonal = A.diagonal(dim1=-2, dim2=-1)[1, 2, 3][mask[2].bool()]
+    for name in EIGEN_METRICS:
+        expected = spectrum_metrics(diagonal)[name]
+        np.testing.assert_allclose(getattr(metrics, name)[1, 2, 3], expected, rtol=2e-4, err_msg=name)
+
+
+def test_logit_statistics_equal_float64():
+    model, ids = small_model(dtype=torch.float64), tokens(1, 12)
+    with torch.no_grad(), ec.tap(model) as tap:
+        model(ids)
+    A = eager_attention(model, input_ids=ids)
+    # Softmax loses the largest logit; differences of logits survive it.
+    for row in range(1, 12):
+        logits = A[..., row, : row + 1].log()
+        std = logits.std(-1, correction=0)
+        torch.testing.assert_close(tap.rows.logit_std[..., row].double(), std, rtol=1e-4, atol=1e-4)
+    assert (tap.rows.logit_std[..., 0] == 0).all()
+
+
+@pytest.mark.parametrize("cache", ["dynamic", "static"])
+def test_cached_decoding_appends_the_rows_of_one_long_forward(cache):
+    model, ids = small_model(), tokens(2, 30)
+    mask = torch.ones_like(ids)
+    mask[1, :5] = 0
+    with torch.no_grad(), ec.tap(model) as whole:
+        model(ids, attention_mask=mask)
+    past = DynamicCache(config=model.config) if cache == "dynamic" else StaticCache(model.config, max_cache_len=64)
+    with torch.no_grad(), ec.tap(model) as tap:
+        for start, stop in ((0, 11), (11, 19), (19, 20), (20, 21), (21, 29), (29, 30)):
+            model(ids[:, start:stop], attention_mask=mask[:, :stop], past_key_values=past, use_cache=True)
+    assert len(tap.records) == 1
+    for name in ROW_FIELDS:
+        a, b = getattr(tap.rows, name), getattr(whole.rows, name)
+        torch.testing.assert_close(a, b, rtol=2e-5, atol=2e-5, equal_nan=True, msg=name)
+
+
+def test_a_forward_without_cache_begins_a_new_record():
+    model = small_model()
+    with torch.no_grad(), ec.tap(model) as tap:
+        model(tokens(1, 5), use_cache=False)
+        model(tokens(3, 7), use_cache=False)
+    assert [record.rows.self_weight.shape for record in tap.records] == [(2, 1, 4, 5), (2, 3, 4, 7)]
+    assert tap.rows.self_weight.shape == (2, 3, 4, 7)
+
+
+def test_a_cropped_cache_drops_the_rows_it_drops():
+    model, ids, past = small_model(), tokens(1, 12), DynamicCache()
+    with torch.no_grad(), ec.tap(model) as tap:
+        model(ids, past_key_values=past)
+        past.crop(-4)
+        model(ids[:, 8:10], past_key_values=past)
+    with torch.no_grad(), ec.tap(model) as expected:
+        model(ids[:, :10])
+    torch.testing.assert_close(tap.rows.self_weight, expected.rows.self_weight, rtol=1e-5, atol=1e-6)
+
+
+def test_a_cache_begun_before_the_tap_is_refused():
+    model, ids, past = small_model(), tokens(1, 12), DynamicCache()
+    with torch.no_grad():
+        model(ids[:, :8], past_key_values=past)
+        with ec.tap(model), pytest.raises(CaptureError, match="8 tokens, of which this tap has seen 0"):
+            model(ids[:, 8:], past_key_values=past)
+
+
+def test_the_output_is_that_of_sdpa():
+    model, ids = small_model(), tokens(2, 40)
+    mask = torch.ones_like(ids)
+    mask[0, :6] = 0
+    with torch.no_grad():
+        plain = model(ids, attention_mask=mask).logits
+        with ec.tap(model):
+            tapped = model(ids, attention_mask=mask).logits
+    # A padding row attends to nothing, and what it then puts out is of no account.
+    assert torch.equal(tapped[mask.bool()], plain[mask.bool()])
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+def test_generate_gives_the_same_tokens_under_the_tap(sampled):
+    model, ids = small_model(), tokens(2, 9)
+    mask = torch.ones_like(ids)
+    mask[1, :4] = 0
+    options = {"max_new_tokens": 25, "do_sample": sampled, "attention_mask": mask, "pad_token_id": 0}
+    torch.manual_seed(1)
+    plain = model.generate(ids, **options)
+    torch.manual_seed(1)
+    with ec.tap(model) as tap:
+        tapped = model.generate(ids, **options)
+    assert torch.equal(plain, tapped)
+    assert tap.rows.self_weight.shape[-1] == 9 + 25 - 1
+
+
+def test_self_weights_survive_where_float32_softmax_underflows():
+    model = small_model()
+    with torch.no_grad():
+        for layer in model.model.layers:
+            layer.self_attn.q_proj.weight *= 100
+    ids = tokens(1, 64)
+    with torch.no_grad(), ec.tap(model) as tap:
+        model(ids)
+    A = eager_attention(model, input_ids=ids)
+    logs = tap.rows.log_self_weight
+    underflown = A.diagonal(dim1=-2, dim2=-1) == 0
+    assert underflown.any()
+    assert torch.isfinite(logs).all()
+    assert (logs[underflown] < math.log(1e-37)).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_rows_of_half_precision_models_are_accumulated_in_float32(dtype):
+    model, ids = small_model(dtype=dtype), tokens(1, 48)
+    seen = {}
+
+    def keep(module, args, kwargs, output):
+        seen[module.layer_idx] = kwargs["hidden_states"]
+
+    hooks = [layer.self_attn.register_forward_hook(keep, with_kwargs=True) for layer in model.model.layers]
+    with torch.no_grad(), ec.tap(model) as tap:
+        model(ids)
+    for hook in hooks:
+        hook.remove()
+    assert tap.rows.row_entropy.dtype == torch.float32
+    from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
+
+    positions = torch.arange(48)[None]
+    for idx, layer in enumerate(model.model.layers):
+        attention, x = layer.self_attn, seen[idx]
+        cos, sin = model.model.rotary_emb(x, positions)
+        with torch.no_grad():
+            q = attention.q_proj(x).view(1, 48, 4, 8).transpose(1, 2)
+            k = attention.k_proj(x).view(1, 48, 2, 8).transpose(1, 2)
+            q, k = apply_rotary_pos_emb(q, k, cos, sin)
+        scores = q.double() @ k.double().repeat_interleave(2, 1).mT * attention.scaling
+        A = scores.masked_fill(~torch.ones(48, 48).tril().bool(), -math.inf).softmax(-1)[None]
+        expected = statistics_of(A, [0])
+        for name in ("self_weight", "row_entropy"):
+            assert (getattr(tap.rows, name)[idx : idx + 1] - expected[name]).abs().max() < 2e-5, name
+
+
+def everything_about(model):
+    hooks = [
+        (len(m._forward_hooks), len(m._forward_pre_hooks), len(m._backward_hooks), m.training) for m in model.modules()
+    ]
+    weights = [p.clone() for p in model.parameters()]
+    return model.config.to_dict(), model.config._attn_implementation, hooks, weights
+
+
+def assert_nothing_changed(before, after):
+    assert before[:3] == after[:3]
+    assert all(torch.equal(a, b) for a, b in zip(before[3], after[3], strict=True))
+
+
+@pytest.mark.parametrize("implementation", ["sdpa", "eager"])
+def test_the_model_is_as_before(implementation):
+    model = small_model(attn_implementation=implementation)
+    before = everything_about(model)
+    with torch.no_grad(), ec.tap(model):
+        model(tokens(1, 5))
+    assert_nothing_changed(before, everything_about(model))
+
+
+def test_the_model_is_as_before_after_an_exception():
+    model = small_model()
+    before = everything_about(model)
+    with pytest.raises(KeyError), ec.tap(model):
+        raise KeyError
+    assert_nothing_changed(before, everything_about(model))
+    with pytest.raises(IndexError), torch.no_grad(), ec.tap(model):
+        model(torch.tensor([[1000]]))
+    assert_nothing_changed(before, everything_about(model))
+
+
+def test_a_forward_that_failed_leaves_no_rows_behind():
+    model, ids, past = small_model(), tokens(1, 10), DynamicCache()
+    with torch.no_grad(), ec.tap(model) as tap:
+        model(ids[:, :6], past_key_values=past)
+        hook = model.model.layers[1].register_forward_pre_hook(lambda *_: (_ for _ in ()).throw(RuntimeError("stop")))
+        with pytest.raises(RuntimeError, match="stop"):
+            model(ids[:, 6:], past_key_values=past)
+        hook.remove()
+        assert tap.rows.self_weight.shape[-1] == 6
+
+
+def test_two_models_are_tapped_apart_and_one_model_only_once():
+    one, other, ids = small_model(0), small_model(1), tokens(1, 8)
+    with torch.no_grad(), ec.tap(one) as first, ec.tap(other) as second:
+        one(ids)
+        other(ids)
+        with pytest.raises(CaptureError, match="tapped already"), ec.tap(one):
+            pass
+        one(ids)
+    assert (len(first.records), len(second.records)) == (2, 1)
+    assert not torch.equal(first.rows.self_weight, second.rows.self_weight)
+
+
+def test_a_layer_that_was_not_seen_is_an_error():
+    model = small_model()
+    model.model.layers[1].self_attn.forward = lambda hidden_states, **_: (hidden_states, None)
+    with torch.no_grad(), ec.tap(model), pytest.raises(CaptureError, match=r"1 of 2 attention layers.*\[1\]"):
+        model(tokens(1, 5))
+
+
+def test_gradients_pass_through_a_tapped_forward():
+    model, ids = small_model(), tokens(1, 9)
+    model(ids, labels=ids).loss.backward()
+    expected = [p.grad.clone() for p in model.parameters()]
+    model.zero_grad()
+    with ec.tap(model) as tap:
+        model(ids, labels=ids).loss.backward()
+    assert not tap.rows.self_weight.requires_grad
+    for p, grad in zip(model.parameters(), expected, strict=True):
+        assert torch.equal(p.grad, grad)
+
+
+def test_gradient_checkpointing_does_not_count_a_layer_twice():
+    model, ids = small_model(), tokens(1, 9)
+    model.activation_checkpointing_enable()
+    model.train()
+    with ec.tap(model) as tap:
+        model(ids, labels=ids, use_cache=False).loss.backward()
+    assert len(tap.records) == 1
+    with torch.no_grad(), ec.tap(model.eval()) as plain:
+        model(ids)
+    assert torch.equal(tap.rows.row_entropy, plain.rows.row_entropy)
+
+
+def test_the_base_model_can_be_tapped():
+    model, ids = small_model(), tokens(1, 6)
+    with torch.no_grad(), ec.tap(model) as outer:
+        model(ids)
+    with torch.no_grad(), ec.tap(model.model) as inner:
+        model.model(ids)
+    assert torch.equal(outer.rows.self_weight, inner.rows.self_weight)
+
+
+def test_what_cannot_be_tapped_says_so():
+    gpt2 = GPT2LMHeadModel(GPT2Config(vocab_size=50, n_embd=16, n_layer=1, n_head=2, n_positions=32))
+    with pytest.raises(UnsupportedModelError, match="'gpt2'"), ec.tap(gpt2):
+        pass
+    model = small_model()
+    with ec.tap(model) as tap:
+        with pytest.raises(CaptureError, match="no forward pass"):
+            _ = tap.rows
+        with pytest.raises(CaptureError, match="output_attentions"):
+            model(tokens(1, 3), output_attentions=True)
+        model(tokens(1, 3))
+        with pytest.raises(InputError, match="'singular'"):
+            tap.metrics("singular")
+
+
+def test_tap_metrics_equal_the_definitions_on_the_tapped_diagonal():
+    model, ids = small_model(), tokens(2, 33)
+    with torch.no_grad(), ec.tap(model) as tap:
+        model(ids)
+    metrics = tap.metrics()
+    for at in np.ndindex(2, 2, 4):
+        expected = spectrum_metrics(np.exp(tap.rows.log_self_weight[at].double().numpy()))
+        for name in EIGEN_METRICS:
+            assert_metrics_match(getattr(metrics, name)[at], expected[name], name)

@@ -1,0 +1,116 @@
+"""What trace_generation takes, honours, refuses, and leaves alone."""
+
+import eigencore as ec
+import numpy as np
+import pytest
+import torch
+from eigencore.errors import InputError, ModelNotFoundError
+
+
+def trace_tiny(tiny, prompt="My lord,", **options):
+    model, tokenizer = tiny
+    return ec.trace_generation(model, prompt, tokenizer=tokenizer, **{"max_new_tokens": 12, **options})
+
+
+def test_shapes_and_texts(tiny):
+    trace = trace_tiny(tiny)
+    L, H = tiny[0].config.num_hidden_layers, tiny[0].config.num_attention_heads
+    P, S = len(trace.prompt_token_ids), trace.num_steps
+    assert S == 12
+    assert {values.shape for values in trace.metrics.values()} == {(S, L, H)}
+    assert {values.shape for values in trace.rows.values()} == {(P + S - 1, L, H)}
+    assert {values.shape for values in trace.signals.values()} == {(S,)}
+    assert "".join(trace.prompt_tokens) == "My lord,"
+    assert trace.text == tiny[1].decode(trace.token_ids)
+    np.testing.assert_array_equal(trace.rows["self_weight"][0], np.ones((L, H)))
+    np.testing.assert_array_equal(trace.eigenvalues(S - 1)[:P], trace.eigenvalues(0))
+
+
+def test_a_model_by_name_is_the_loaded_model(tiny):
+    by_name = ec.trace_generation("tiny", "My lord,", max_new_tokens=12)
+    assert by_name.token_ids == trace_tiny(tiny).token_ids
+    assert by_name.model["name"] == "tiny"
+    assert len(by_name.model["weights_sha256"]) == 64
+    assert by_name.model["attn_implementation"] == "sdpa"
+
+
+def test_sampling_follows_its_seed_and_leaves_the_global_generator_alone(tiny):
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    first, again = (trace_tiny(tiny, temperature=1.0, seed=7).token_ids for _ in range(2))
+    other = trace_tiny(tiny, temperature=1.0, seed=8).token_ids
+    assert first == again
+    assert first != other
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_sampling_options_reach_generate(tiny):
+    greedy = trace_tiny(tiny).token_ids
+    assert trace_tiny(tiny, top_k=1).token_ids == greedy
+    assert trace_tiny(tiny, temperature=1.5, do_sample=False).token_ids == greedy
+    narrow = trace_tiny(tiny, top_k=3, temperature=2.0, max_new_tokens=60)
+    model, _ = tiny
+    ids = torch.tensor([narrow.prompt_token_ids + narrow.token_ids])
+    with torch.no_grad():
+        logits = model(ids[:, :-1]).logits[0, len(narrow.prompt_token_ids) - 1 :]
+    assert all(t in top for t, top in zip(narrow.token_ids, logits.topk(3).indices.tolist(), strict=True))
+
+
+def test_the_models_generation_config_is_honoured_and_overrides_are_recorded(tiny):
+    model, _ = tiny
+    before = model.generation_config.to_dict()
+    model.generation_config.repetition_penalty = 5.0
+    try:
+        assert len(set(trace_tiny(tiny, max_new_tokens=30).token_ids)) == 30
+        overridden = trace_tiny(tiny, repetition_penalty=1.0)
+    finally:
+        model.generation_config.repetition_penalty = before["repetition_penalty"]
+    assert overridden.settings["overridden"] == {"repetition_penalty": 1.0}
+    assert overridden.token_ids == trace_tiny(tiny).token_ids
+    assert model.generation_config.to_dict() == before
+
+
+def test_an_end_of_sequence_token_ends_the_trace(tiny):
+    whole = trace_tiny(tiny)
+    end = whole.token_ids[4]
+    first = whole.token_ids.index(end)
+    trace = trace_tiny(tiny, eos_token_id=end)
+    assert trace.token_ids == whole.token_ids[: first + 1]
+    assert trace.metrics["spectral_entropy"].shape[0] == first + 1
+
+
+def test_progress_counts_tokens(tiny):
+    seen = []
+    trace_tiny(tiny, progress=seen.append)
+    assert seen == list(range(1, 13))
+
+
+def test_a_one_token_prompt_and_a_single_step(tiny):
+    trace = trace_tiny(tiny, prompt="O", max_new_tokens=1)
+    assert len(trace.prompt_token_ids) == 1
+    assert np.isnan(trace.metrics["normalized_entropy"]).all()
+    assert (trace.metrics["spectral_entropy"] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"prompt": ""}, "empty"),
+        ({"max_new_tokens": 0}, "got 0"),
+        ({"max_new_tokens": 100_000}, "100000.*context of 512"),
+        ({"num_beams": 4}, "num_beams.*4"),
+        ({"use_cache": False}, "use_cache.*False"),
+        ({"temprature": 0.5}, "'temprature'"),
+        ({"temperature": -1.0}, "-1.0"),
+    ],
+)
+def test_what_cannot_be_traced_is_named(tiny, options, words):
+    with pytest.raises(InputError, match=words):
+        trace_tiny(tiny, **options)
+
+
+def test_unknown_models_and_missing_tokenizers_are_named(tiny):
+    with pytest.raises(ModelNotFoundError, match=r"'\./nowhere'"):
+        ec.trace_generation("./nowhere", "x")
+    with pytest.raises(InputError, match="tokenizer"):
+        ec.trace_generation(tiny[0], "x")
