@@ -29,6 +29,10 @@ inline MatrixBatch batch_of(const py::array& a, Scalar scalar, const Lengths& le
   if (lengths && (lengths->ndim() != 1 || lengths->shape(0) != a.shape(0))) {
     throw std::invalid_argument("expected lengths of shape (count,)");
   }
+  for (py::ssize_t i = 0; lengths && i < lengths->shape(0); ++i) {
+    if (lengths->at(i) < 1 || lengths->at(i) > a.shape(1))
+      throw std::invalid_argument("expected lengths from 1 to n");
+  }
   return {static_cast<const std::byte*>(a.data()),
           scalar,
           static_cast<std::size_t>(a.shape(0)),

@@ -54,30 +54,31 @@ decltype(auto) visit_scalar(Scalar scalar, Visitor&& visit) {
   return visit(double{});
 }
 
-/// Copies the leading length x length block to `out`; false if it holds NaN or infinity.
-template <class Real>
-bool load_matrix(const MatrixBatch& batch, std::size_t matrix, Real* out) {
+/// Copies the leading length x length block to `out`, exactly; false if it holds NaN or infinity.
+/// With `lower_only`, what stands above the diagonal is not read and counts as zero.
+inline bool load_matrix(const MatrixBatch& batch, std::size_t matrix, double* out,
+                        bool lower_only = false) {
   const std::size_t length = batch.length(matrix);
   const std::byte* base = batch.data + static_cast<std::ptrdiff_t>(matrix) * batch.batch_stride;
   return visit_scalar(batch.scalar, [&](auto element) {
     bool finite = true;
     for (std::size_t i = 0; i < length; ++i) {
       const std::byte* row = base + static_cast<std::ptrdiff_t>(i) * batch.row_stride;
-      for (std::size_t j = 0; j < length; ++j) {
+      const std::size_t width = lower_only ? i + 1 : length;
+      for (std::size_t j = 0; j < width; ++j) {
         const auto x =
             read<decltype(element)>(row + static_cast<std::ptrdiff_t>(j) * batch.col_stride);
-        const Real y = static_cast<Real>(x);
-        finite &= std::isfinite(y);
-        out[i * length + j] = y;
+        finite &= std::isfinite(x);
+        out[i * length + j] = static_cast<double>(x);
       }
+      for (std::size_t j = width; j < length; ++j) out[i * length + j] = 0;
     }
     return finite;
   });
 }
 
 /// As load_matrix, for the diagonal alone.
-template <class Real>
-bool load_diagonal(const MatrixBatch& batch, std::size_t matrix, Real* out) {
+inline bool load_diagonal(const MatrixBatch& batch, std::size_t matrix, double* out) {
   const std::size_t length = batch.length(matrix);
   const std::byte* base = batch.data + static_cast<std::ptrdiff_t>(matrix) * batch.batch_stride;
   return visit_scalar(batch.scalar, [&](auto element) {
@@ -85,8 +86,9 @@ bool load_diagonal(const MatrixBatch& batch, std::size_t matrix, Real* out) {
     for (std::size_t i = 0; i < length; ++i) {
       const std::ptrdiff_t step =
           static_cast<std::ptrdiff_t>(i) * (batch.row_stride + batch.col_stride);
-      out[i] = static_cast<Real>(read<decltype(element)>(base + step));
-      finite &= std::isfinite(out[i]);
+      const auto x = read<decltype(element)>(base + step);
+      finite &= std::isfinite(x);
+      out[i] = static_cast<double>(x);
     }
     return finite;
   });

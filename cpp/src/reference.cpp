@@ -4,7 +4,10 @@
 #include <Eigen/SVD>
 #include <algorithm>
 #include <cmath>
+#include <complex>
+#include <functional>
 #include <limits>
+#include <vector>
 
 #include "matrix_load.hpp"
 #include "spectrum_metrics.hpp"
@@ -15,37 +18,53 @@ namespace eigencore::reference {
 namespace {
 
 template <class Real>
-using Matrix = Eigen::Matrix<Real, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+using Matrix = Eigen::Matrix<Real, Eigen::Dynamic, Eigen::Dynamic>;
+using MatrixF64 = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+using Complex = std::complex<double>;
 
-/// Scales by a power of two, exactly, so that the largest entry lies in [1/2, 1); returns the
-/// exponent taken out.
-template <class Derived>
-int normalize_scale(Eigen::MatrixBase<Derived>& a) {
-  using Real = typename Derived::Scalar;
-  const Real largest = a.cwiseAbs().maxCoeff();
-  if (largest == 0) return 0;
-  int exponent = 0;
-  std::frexp(largest, &exponent);
-  a = a.unaryExpr([exponent](Real x) { return std::ldexp(x, -exponent); });
-  return exponent;
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+
+/// The spectrum of one matrix, descending by magnitude; in double whatever it was computed in.
+template <class Value>
+struct Solved {
+  std::vector<Value> values;
+  Status status = Status::ok;
+  /// Read off a diagonal: no rounding stands between the input and these values.
+  bool exact = false;
+};
+
+/// Takes a power of two out of `a`, exactly, so that its largest entry lies in [1/2, 1) of any
+/// Real, and returns its exponent. Scaling comes before narrowing: float64 input of 1e±200 has a
+/// float32 spectrum.
+template <class Real, class Derived>
+Matrix<Real> scaled(const Eigen::MatrixBase<Derived>& a, int& exponent) {
+  const double largest = a.cwiseAbs().maxCoeff();
+  exponent = 0;
+  if (largest > 0) std::frexp(largest, &exponent);
+  return a.unaryExpr([exponent](double x) { return static_cast<Real>(std::ldexp(x, -exponent)); });
 }
 
-/// Parlett and Reinsch: scales rows against columns by powers of two until their norms agree.
-template <class Real>
-void balance(Matrix<Real>& a) {
-  constexpr Real radix = 2;
+/// Parlett and Reinsch: scales rows against columns by powers of two until their norms agree. In
+/// double, before narrowing: what is out of float's range may well balance into it.
+void balance(Matrix<double>& a) {
+  constexpr double radix = 2;
   for (bool changed = true; changed;) {
     changed = false;
     for (Eigen::Index i = 0; i < a.rows(); ++i) {
-      const Real diagonal = std::abs(a(i, i));
-      Real column = a.col(i).template lpNorm<1>() - diagonal;
-      const Real row = a.row(i).template lpNorm<1>() - diagonal;
+      // The diagonal is left out of the sums, not subtracted from them: next to a large one, small
+      // entries would cancel away and the row would pass for isolated.
+      double column = 0, row = 0;
+      for (Eigen::Index j = 0; j < a.rows(); ++j) {
+        if (j == i) continue;
+        column += std::abs(a(j, i));
+        row += std::abs(a(i, j));
+      }
       if (!(column > 0) || !(row > 0)) continue;
-      const Real before = column + row;
-      Real factor = 1;
+      const double before = column + row;
+      double factor = 1;
       for (; column < row / radix; column *= radix * radix) factor *= radix;
       for (; column >= row * radix; column /= radix * radix) factor /= radix;
-      if (!((column + row) / factor < Real(0.95) * before) || !std::isnormal(factor)) continue;
+      if (!((column + row) / factor < 0.95 * before) || !std::isnormal(factor)) continue;
       a.row(i) /= factor;
       a.col(i) *= factor;
       changed = true;
@@ -54,113 +73,135 @@ void balance(Matrix<Real>& a) {
 }
 
 template <class Real>
-void solve_block(Matrix<Real> block, Solved<std::complex<Real>>& solved) {
-  const int exponent = normalize_scale(block);
-  balance(block);
-  const Eigen::EigenSolver<Eigen::Matrix<Real, Eigen::Dynamic, Eigen::Dynamic>> solver(block,
-                                                                                       false);
+void solve_irreducible(const MatrixF64& block, Solved<Complex>& solved) {
+  int range = 0, rest = 0;
+  Matrix<double> balanced = scaled<double>(block, range);
+  balance(balanced);
+  const Eigen::EigenSolver<Matrix<Real>> solver(scaled<Real>(balanced, rest), false);
+  const int exponent = range + rest;
   if (solver.info() != Eigen::Success) {
     solved.status = Status::not_converged;
     return;
   }
-  for (const std::complex<Real>& z : solver.eigenvalues()) {
+  for (const Complex z : solver.eigenvalues().template cast<Complex>()) {
     solved.values.emplace_back(std::ldexp(z.real(), exponent), std::ldexp(z.imag(), exponent));
   }
 }
 
 template <class Real>
-void solve_blocks(const std::vector<Real>& a, std::size_t n, Solved<std::complex<Real>>& solved) {
+void solve_blocks(const MatrixF64& a, Solved<Complex>& solved) {
+  const auto n = static_cast<std::size_t>(a.rows());
   solved.exact = true;
-  for (const std::vector<std::size_t>& members : irreducible_blocks(a.data(), n)) {
+  for (const auto& members : irreducible_blocks(a.data(), n)) {
     if (members.size() == 1) {
-      solved.values.emplace_back(a[members[0] * n + members[0]]);
+      const auto i = static_cast<Eigen::Index>(members[0]);
+      solved.values.emplace_back(a(i, i));
       continue;
     }
     solved.exact = false;
     const auto size = static_cast<Eigen::Index>(members.size());
-    Matrix<Real> block(size, size);
-    for (Eigen::Index i = 0; i < size; ++i) {
-      for (Eigen::Index j = 0; j < size; ++j) {
-        block(i, j) =
-            a[members[static_cast<std::size_t>(i)] * n + members[static_cast<std::size_t>(j)]];
+    MatrixF64 block(size, size);
+    for (std::size_t i = 0; i < members.size(); ++i) {
+      for (std::size_t j = 0; j < members.size(); ++j) {
+        block.data()[i * members.size() + j] = a.data()[members[i] * n + members[j]];
       }
     }
-    solve_block(std::move(block), solved);
+    solve_irreducible<Real>(block, solved);
     if (solved.status != Status::ok) return;
   }
 }
 
-template <class Real>
-void sort_by_magnitude(std::vector<std::complex<Real>>& values) {
-  std::sort(values.begin(), values.end(), [](const auto& x, const auto& y) {
-    const Real ax = std::hypot(x.real(), x.imag()), ay = std::hypot(y.real(), y.imag());
+void sort_descending(std::vector<Complex>& values) {
+  std::sort(values.begin(), values.end(), [](const Complex& x, const Complex& y) {
+    const double ax = std::hypot(x.real(), x.imag()), ay = std::hypot(y.real(), y.imag());
     if (ax != ay) return ax > ay;
     if (x.real() != y.real()) return x.real() > y.real();
     return x.imag() > y.imag();
   });
 }
 
-template <class Value>
-void write_values(const Solved<Value>& solved, std::size_t n, Value* out) {
-  std::fill_n(out, n, Value(std::numeric_limits<double>::quiet_NaN()));
-  if (solved.status == Status::ok) std::copy(solved.values.begin(), solved.values.end(), out);
+void sort_descending(std::vector<double>& values) {
+  std::sort(values.begin(), values.end(), std::greater<>());
 }
 
-}  // namespace
+/// Sorts, and turns a spectrum that left the range of double into a status.
+template <class Value>
+void finish(Solved<Value>& solved) {
+  if (solved.status != Status::ok) return;
+  const auto finite = [](const Value& value) { return std::isfinite(std::abs(value)); };
+  if (!std::all_of(solved.values.begin(), solved.values.end(), finite)) {
+    solved.status = Status::non_finite;
+    return;
+  }
+  sort_descending(solved.values);
+}
 
-template <class Real>
-Solved<std::complex<Real>> eigenvalues(const MatrixBatch& batch, std::size_t matrix,
-                                       Structure structure) {
-  const std::size_t n = batch.length(matrix);
-  Solved<std::complex<Real>> solved;
-  std::vector<Real> a(structure == Structure::causal ? n : n * n);
-  const bool finite = structure == Structure::causal ? load_diagonal(batch, matrix, a.data())
-                                                     : load_matrix(batch, matrix, a.data());
-  if (!finite) {
+Solved<Complex> diagonal_eigenvalues(const MatrixBatch& batch, std::size_t matrix) {
+  std::vector<double> diagonal(batch.length(matrix));
+  Solved<Complex> solved;
+  if (!load_diagonal(batch, matrix, diagonal.data())) {
     solved.status = Status::non_finite;
     return solved;
   }
-  solved.values.reserve(n);
-  const bool looks = structure == Structure::automatic;
-  if (structure == Structure::causal) {
-    solved.values.assign(a.begin(), a.end());
-    solved.exact = true;
-  } else if (looks && (is_lower_triangular(a.data(), n) || is_upper_triangular(a.data(), n))) {
-    for (std::size_t i = 0; i < n; ++i) solved.values.emplace_back(a[i * n + i]);
-    solved.exact = true;
-  } else if (looks) {
-    solve_blocks(a, n, solved);
-  } else {
-    const auto size = static_cast<Eigen::Index>(n);
-    solve_block<Real>(Eigen::Map<const Matrix<Real>>(a.data(), size, size), solved);
-  }
-  sort_by_magnitude(solved.values);
+  solved.values.assign(diagonal.begin(), diagonal.end());
+  solved.exact = true;
+  finish(solved);
   return solved;
 }
 
 template <class Real>
-Solved<Real> singular_values(const MatrixBatch& batch, std::size_t matrix) {
+Solved<Complex> eigenvalues(const MatrixBatch& batch, std::size_t matrix, Structure structure) {
+  if (structure == Structure::causal) return diagonal_eigenvalues(batch, matrix);
   const std::size_t n = batch.length(matrix);
   const auto size = static_cast<Eigen::Index>(n);
-  Solved<Real> solved;
-  Matrix<Real> a(size, size);
+  MatrixF64 a(size, size);
+  Solved<Complex> solved;
   if (!load_matrix(batch, matrix, a.data())) {
     solved.status = Status::non_finite;
     return solved;
   }
-  const int exponent = normalize_scale(a);
-  const Eigen::Matrix<Real, Eigen::Dynamic, Eigen::Dynamic> column_major = a;
-  const auto values = column_major.bdcSvd().singularValues().eval();
-  solved.values.assign(values.begin(), values.end());
-  for (Real& value : solved.values) {
-    if (!std::isfinite(value)) solved.status = Status::not_converged;
-    value = std::ldexp(value, exponent);
+  solved.values.reserve(n);
+  const bool look = structure == Structure::automatic;
+  if (look && (is_lower_triangular(a.data(), n) || is_upper_triangular(a.data(), n))) {
+    for (Eigen::Index i = 0; i < size; ++i) solved.values.emplace_back(a(i, i));
+    solved.exact = true;
+  } else {
+    solve_blocks<Real>(a, solved);
   }
-  std::sort(solved.values.begin(), solved.values.end(), std::greater<>());
+  finish(solved);
   return solved;
 }
 
-namespace {
+template <class Real>
+Solved<double> singular_values(const MatrixBatch& batch, std::size_t matrix, Structure structure) {
+  const auto size = static_cast<Eigen::Index>(batch.length(matrix));
+  MatrixF64 a(size, size);
+  Solved<double> solved;
+  if (!load_matrix(batch, matrix, a.data(), structure == Structure::causal)) {
+    solved.status = Status::non_finite;
+    return solved;
+  }
+  int exponent = 0;
+  const Eigen::BDCSVD<Matrix<Real>> svd(scaled<Real>(a, exponent));
+  if (svd.info() != Eigen::Success) {
+    solved.status = Status::not_converged;
+    return solved;
+  }
+  for (const Real value : svd.singularValues()) {
+    solved.values.push_back(std::ldexp(static_cast<double>(value), exponent));
+  }
+  finish(solved);
+  return solved;
+}
+
+/// Writes a spectrum and NaN behind it, or NaN alone.
+template <class Value, class Out>
+void write_values(const Solved<Value>& solved, std::size_t n, Out* out) {
+  std::fill_n(out, n, Out(static_cast<float>(kNaN)));
+  if (solved.status != Status::ok) return;
+  std::transform(solved.values.begin(), solved.values.end(), out,
+                 [](const Value& x) { return static_cast<Out>(x); });
+}
 
 template <class Real>
 void eigvals_of_batch(const MatrixBatch& batch, Structure structure, std::complex<Real>* values,
@@ -175,29 +216,24 @@ void eigvals_of_batch(const MatrixBatch& batch, Structure structure, std::comple
 template <class Real>
 void svdvals_of_batch(const MatrixBatch& batch, Real* values, Status* status) {
   for (std::size_t matrix = 0; matrix < batch.count; ++matrix) {
-    const auto solved = singular_values<Real>(batch, matrix);
+    const auto solved = singular_values<Real>(batch, matrix, Structure::dense);
     status[matrix] = solved.status;
     write_values(solved, batch.n, values + matrix * batch.n);
   }
 }
 
 template <class Value>
-void metrics_of_solved(const Solved<Value>& solved, Spectrum spectrum, double epsilon,
-                       double* out) {
+Status write_metrics(const Solved<Value>& solved, Spectrum spectrum, double epsilon, double* out) {
   if (solved.status != Status::ok) {
-    std::fill_n(out, kMetricCount, std::numeric_limits<double>::quiet_NaN());
-    return;
+    std::fill_n(out, kMetricCount, kNaN);
+    return solved.status;
   }
-  std::vector<double> magnitudes;
-  magnitudes.reserve(solved.values.size());
-  for (const Value& value : solved.values) {
-    const std::complex<double> z(value);
-    magnitudes.push_back(std::hypot(z.real(), z.imag()));
-  }
-  // In double two magnitudes that were equal in float may differ in the last place, out of order.
-  std::sort(magnitudes.begin(), magnitudes.end(), std::greater<>());
+  std::vector<double> magnitudes(solved.values.size());
+  std::transform(solved.values.begin(), solved.values.end(), magnitudes.begin(),
+                 [](const Complex& z) { return std::hypot(z.real(), z.imag()); });
   const double resolution = solved.exact ? 0.0 : static_cast<double>(magnitudes.size()) * epsilon;
   spectrum_metrics(magnitudes.data(), magnitudes.size(), resolution, spectrum, out);
+  return Status::ok;
 }
 
 template <class Real>
@@ -206,15 +242,11 @@ void metrics_of_batch(const MatrixBatch& batch, Spectrum spectrum, Structure str
   constexpr double epsilon = std::numeric_limits<Real>::epsilon();
   for (std::size_t matrix = 0; matrix < batch.count; ++matrix) {
     double* row = out + matrix * kMetricCount;
-    if (spectrum == Spectrum::eigen) {
-      const auto solved = eigenvalues<Real>(batch, matrix, structure);
-      status[matrix] = solved.status;
-      metrics_of_solved(solved, spectrum, epsilon, row);
-    } else {
-      const auto solved = singular_values<Real>(batch, matrix);
-      status[matrix] = solved.status;
-      metrics_of_solved(solved, spectrum, epsilon, row);
-    }
+    status[matrix] =
+        spectrum == Spectrum::eigen
+            ? write_metrics(eigenvalues<Real>(batch, matrix, structure), spectrum, epsilon, row)
+            : write_metrics(singular_values<Real>(batch, matrix, structure), spectrum, epsilon,
+                            row);
   }
 }
 

@@ -4,8 +4,7 @@
 
 namespace eigencore {
 
-template <class Real>
-bool is_lower_triangular(const Real* a, std::size_t n) {
+bool is_lower_triangular(const double* a, std::size_t n) {
   for (std::size_t i = 0; i < n; ++i) {
     for (std::size_t j = i + 1; j < n; ++j) {
       if (a[i * n + j] != 0) return false;
@@ -14,8 +13,7 @@ bool is_lower_triangular(const Real* a, std::size_t n) {
   return true;
 }
 
-template <class Real>
-bool is_upper_triangular(const Real* a, std::size_t n) {
+bool is_upper_triangular(const double* a, std::size_t n) {
   for (std::size_t i = 1; i < n; ++i) {
     for (std::size_t j = 0; j < i; ++j) {
       if (a[i * n + j] != 0) return false;
@@ -25,8 +23,7 @@ bool is_upper_triangular(const Real* a, std::size_t n) {
 }
 
 // Tarjan's algorithm with an explicit stack: recursion would be n deep on a cycle.
-template <class Real>
-std::vector<std::vector<std::size_t>> irreducible_blocks(const Real* a, std::size_t n) {
+std::vector<std::vector<std::size_t>> irreducible_blocks(const double* a, std::size_t n) {
   constexpr std::size_t unseen = static_cast<std::size_t>(-1);
   struct Frame {
     std::size_t node;
@@ -78,12 +75,5 @@ std::vector<std::vector<std::size_t>> irreducible_blocks(const Real* a, std::siz
   }
   return blocks;
 }
-
-template bool is_lower_triangular(const float*, std::size_t);
-template bool is_lower_triangular(const double*, std::size_t);
-template bool is_upper_triangular(const float*, std::size_t);
-template bool is_upper_triangular(const double*, std::size_t);
-template std::vector<std::vector<std::size_t>> irreducible_blocks(const float*, std::size_t);
-template std::vector<std::vector<std::size_t>> irreducible_blocks(const double*, std::size_t);
 
 }  // namespace eigencore

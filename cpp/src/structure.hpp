@@ -9,17 +9,14 @@
 namespace eigencore {
 
 /// Whether every entry above (below) the diagonal is exactly zero. a: n x n, row-major.
-template <class Real>
-bool is_lower_triangular(const Real* a, std::size_t n);
-template <class Real>
-bool is_upper_triangular(const Real* a, std::size_t n);
+bool is_lower_triangular(const double* a, std::size_t n);
+bool is_upper_triangular(const double* a, std::size_t n);
 
 /// The strongly connected components of the graph with an edge i -> j wherever a_ij != 0.
 /// A symmetric permutation brings the matrix to block-triangular form with exactly these diagonal
 /// blocks, so its spectrum is the union of theirs: 1 x 1 blocks are eigenvalues as they stand, and
 /// no rounding leaks between blocks. General solvers without this step are wrong by 1e-2 on
 /// triangular attention at n = 60.
-template <class Real>
-std::vector<std::vector<std::size_t>> irreducible_blocks(const Real* a, std::size_t n);
+std::vector<std::vector<std::size_t>> irreducible_blocks(const double* a, std::size_t n);
 
 }  // namespace eigencore

@@ -10,8 +10,9 @@ enum class Scalar : std::uint8_t { float16, bfloat16, float32, float64 };
 /// What the caller knows of the matrices.
 enum class Structure : std::uint8_t {
   automatic,  ///< find triangular and block-triangular structure, exactly
-  causal,     ///< lower triangular on the caller's word: only the diagonal is read
-  dense,      ///< no structure to look for
+  causal,     ///< lower triangular on the caller's word: nothing above the diagonal is read, and
+              ///< for eigenvalues the diagonal alone
+  dense,      ///< not triangular on the caller's word; irreducible blocks are still taken apart
 };
 
 enum class Spectrum : std::uint8_t { eigen, singular };

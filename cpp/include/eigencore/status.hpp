@@ -8,7 +8,7 @@ namespace eigencore {
 /// other's.
 enum class Status : std::uint8_t {
   ok = 0,
-  non_finite = 1,     ///< the part of the matrix that was read holds NaN or infinity
+  non_finite = 1,     ///< what was read holds NaN or infinity, or its spectrum overflows
   not_converged = 2,  ///< the iteration hit its cap
 };
 
