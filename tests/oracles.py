@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,32 +21,31 @@ EIGEN_METRICS = (
 )
 
 
-def spectrum_metrics(magnitudes: Any, *, resolution: float = 0.0, singular: bool = False) -> dict[str, float]:
-    """Every metric of one spectrum. `resolution`: relative size under which a magnitude from a solver is zero."""
-    m = np.sort(np.abs(np.asarray(magnitudes)).astype(np.float64))[::-1]
-    n, S = len(m), m.sum()
+def spectrum_metrics(magnitudes: Any, *, resolution: float = 0.0, singular: bool = False) -> dict[str, np.ndarray]:
+    """Every metric of spectra (n, ...) along the first axis.
+
+    resolution: the relative size under which a magnitude that came from a solver is zero.
+    """
+    m = -np.sort(-np.abs(np.asarray(magnitudes)).astype(np.float64), axis=0)
+    n, S, first, last = len(m), m.sum(0), m[0], m[-1]
     phi = (1 + math.sqrt(5)) / 2
-    scores = [max(0.0, 1 - abs(a / b - phi) / phi) for a, b in pairwise(m) if b > 1e-10]
-    zero = m[-1] == 0 or m[-1] <= resolution * m[0]
-    out = dict.fromkeys(EIGEN_METRICS, math.nan)
-    out["phi_proximity"] = max(scores, default=0.0)
-    out["log_abs_det"] = -math.inf if zero else float(np.log(m).sum())
-    if singular:
-        out["stable_rank"] = math.nan
-    if S == 0:
-        return out
-    p = m / S
-    out["spectral_entropy"] = float(-sum(x * math.log2(x) for x in p if x > 0))
-    out["effective_rank"] = 2 ** out["spectral_entropy"]
-    out["dominant_ratio"] = m[0] / S
-    out["condition_number"] = math.inf if zero else m[0] / m[-1]
-    out["participation_ratio"] = S**2 / (m**2).sum()
-    if n > 1:
-        out["normalized_entropy"] = out["spectral_entropy"] / math.log2(n)
-        out["degeneracy"] = 1 - m.std() / (m.mean() * math.sqrt(n - 1))
-        out["spectral_gap"] = 1 - m[1] / m[0]
-    if singular:
-        out["stable_rank"] = (m**2).sum() / m[0] ** 2
+    out = {}
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p = m / S
+        out["spectral_entropy"] = np.where(S > 0, -np.where(p > 0, p * np.log2(p), 0.0).sum(0), np.nan)
+        out["normalized_entropy"] = out["spectral_entropy"] / (math.log2(n) if n > 1 else np.nan)
+        out["effective_rank"] = 2 ** out["spectral_entropy"]
+        out["dominant_ratio"] = first / S
+        zero = (last == 0) | (last <= resolution * first)
+        out["condition_number"] = np.where(first == 0, np.nan, np.where(zero, np.inf, first / last))
+        out["degeneracy"] = 1 - m.std(0) / (m.mean(0) * (math.sqrt(n - 1) if n > 1 else np.nan))
+        scores = np.maximum(0.0, 1 - np.abs(m[:-1] / m[1:] - phi) / phi)
+        out["phi_proximity"] = np.where(m[1:] > 1e-10, scores, 0.0).max(0, initial=0.0)
+        out["spectral_gap"] = 1 - m[1] / first if n > 1 else np.full(S.shape, np.nan)
+        out["participation_ratio"] = S**2 / (m**2).sum(0)
+        out["log_abs_det"] = np.where(zero, -np.inf, np.log(m).sum(0))
+        if singular:
+            out["stable_rank"] = (m**2).sum(0) / first**2
     return out
 
 

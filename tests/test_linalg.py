@@ -144,6 +144,14 @@ def test_eigvals_of_a_badly_balanced_matrix_equal_mpmath():
     assert matched_distance(ec.eigvals(a), expected) < 1e-12 * max(map(abs, expected))
 
 
+@pytest.mark.parametrize(("dtype", "spread", "tolerance"), [("float64", 18, 1e-10), ("float32", 8, 1e-4)])
+def test_balancing_sees_small_entries_beside_a_large_diagonal(dtype, spread, tolerance):
+    g = np.random.default_rng(3).standard_normal((4, 4))
+    d = 10.0 ** (spread * np.arange(4))
+    expected = np.linalg.eigvals(g)
+    assert matched_distance(ec.eigvals(g * d[:, None] / d, dtype=dtype), expected) < tolerance
+
+
 def test_float32_computes_in_float32():
     a = np.random.default_rng(4).dirichlet(np.ones(20), size=(3, 20))
     single = ec.eigvals(a, dtype="float32")

@@ -61,8 +61,12 @@ def as_array(value: object) -> Array:
     Raises:
         DtypeError: `value` is none of these.
     """
-    if isinstance(value, np.ndarray) or is_torch(value):
-        return value  # type: ignore[return-value]
+    if isinstance(value, np.ma.MaskedArray):
+        raise DtypeError("a masked array has no spectrum; fill it, or pass lengths for padding")
+    if isinstance(value, np.ndarray):
+        return np.asarray(value)
+    if is_torch(value):
+        return _dense_tensor(value)
     if hasattr(value, "__dlpack__"):
         return _from_dlpack(value)
     raise DtypeError(
@@ -71,10 +75,20 @@ def as_array(value: object) -> Array:
     )
 
 
+def _dense_tensor(value: Any) -> torch.Tensor:
+    import torch
+
+    if value.layout != torch.strided or value.device.type == "meta":
+        kind = "on device meta" if value.device.type == "meta" else f"of layout {value.layout}"
+        raise DtypeError(f"expected a dense tensor with elements, got one {kind}; use .to_dense() or materialise it")
+    tensor: torch.Tensor = value
+    return tensor
+
+
 def _from_dlpack(value: Any) -> Array:
     try:
         return np.from_dlpack(value)
-    except (BufferError, RuntimeError, TypeError) as numpy_error:
+    except (BufferError, RuntimeError, TypeError, ValueError) as numpy_error:
         # numpy has no bfloat16 and sees no device but the host; torch has both.
         try:
             import torch

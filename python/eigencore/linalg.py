@@ -26,7 +26,7 @@ def core_structure(structure: str) -> _core.Structure:
     Raises:
         InputError: no such structure.
     """
-    if structure not in _STRUCTURES:
+    if not isinstance(structure, str) or structure not in _STRUCTURES:
         raise InputError(f"structure is one of {', '.join(get_args(Structure))}; got {structure!r}")
     return _STRUCTURES[structure]
 
@@ -35,13 +35,16 @@ def eigvals(a: object, *, structure: Structure = "auto", dtype: object = None) -
     """Eigenvalues of square matrices, by magnitude downwards.
 
     Triangular input, either way up, is found and read off its diagonal exactly; input that a symmetric permutation
-    makes block-triangular is solved block by block, so that a reducible matrix never costs digits.
+    makes block-triangular is solved block by block, so that a reducible matrix never costs digits. A matrix is
+    triangular where its other half is exactly zero: near-triangular input is solved, and its true eigenvalues are
+    ill-conditioned.
 
     Args:
         a: (..., n, n) numpy array, torch tensor or DLPack array of float16, bfloat16, float32 or float64, any layout.
             Gradients do not flow through.
-        structure: "auto" looks for structure; "causal" reads only the diagonal, on the caller's word that the rest of
-            the upper triangle is zero; "dense" looks for nothing and solves each matrix whole.
+        structure: "auto" looks for triangular form first; "causal" reads only the diagonal, on the caller's word that
+            the upper triangle is zero; "dense" does not look, which is faster for matrices known to be full, and no
+            less exact.
         dtype: what to compute in, "float64" (default) or "float32".
 
     Returns:

@@ -217,6 +217,48 @@ def test_check_verifies_the_callers_word():
     ec.batch_metrics(a, structure="causal", check=True, lengths=[5, 5, 3, 5])
 
 
+def test_causal_singular_values_read_nothing_above_the_diagonal():
+    a = causal_batch(3, 6, 6)
+    spoiled = a + np.triu(np.full((6, 6), np.nan), 1)
+    expected = ec.batch_metrics(a, spectrum="singular")
+    got = ec.batch_metrics(spoiled, spectrum="singular", structure="causal")
+    np.testing.assert_array_equal(got.effective_rank, expected.effective_rank)
+
+
+def test_dense_is_no_less_exact_on_triangular_input():
+    a = causal_batch(60, 60)
+    dense, causal_metrics = ec.batch_metrics(a, structure="dense"), ec.batch_metrics(a, structure="causal")
+    assert dense.spectral_entropy == causal_metrics.spectral_entropy
+
+
+def test_a_spectrum_beyond_float64_is_a_status():
+    metrics = ec.batch_metrics(np.stack([np.full((2, 2), 1.7e308), np.eye(2)]))
+    np.testing.assert_array_equal(metrics.status, [Status.NON_FINITE, Status.OK])
+
+
+def test_float32_keeps_the_ratios_of_input_that_only_float64_holds():
+    a = np.random.default_rng(1).dirichlet(np.ones(6), size=6)
+    for scale in (1e-200, 1e200):
+        metrics = ec.batch_metrics(a * scale, dtype="float32")
+        assert metrics.status == Status.OK
+        assert metrics.spectral_entropy == pytest.approx(float(ec.batch_metrics(a).spectral_entropy), rel=1e-4)
+
+
+def test_results_do_not_follow_lengths_that_change_afterwards():
+    lengths = np.array([2, 3])
+    metrics = ec.batch_metrics(causal_batch(2, 3, 3), lengths=lengths)
+    lengths[0] = 99
+    np.testing.assert_array_equal(metrics.n, [2, 3])
+    assert ec.batch_metrics(np.eye(3), lengths=2).n.shape == ()
+    assert ec.batch_metrics(np.empty((0, 3, 3)), lengths=[]).n.shape == (0,)
+
+
+def test_one_matrix_as_a_table():
+    frame = ec.batch_metrics(np.eye(3)).to_pandas()
+    assert len(frame) == 1
+    assert frame.effective_rank[0] == pytest.approx(3)
+
+
 def test_status_says_which_matrix_failed():
     a = causal_batch(2, 3, 4, 4)
     a[1, 0, 2, 2] = np.nan
@@ -283,13 +325,23 @@ def test_running_spectra_equal_each_prefix(n, seed):
 
 def test_running_spectra_leave_padding_out_and_keep_underflow():
     logs = np.array([[np.nan, 0.0, -1.0], [0.0, -2000.0, -1.0], [np.nan, np.nan, np.nan]])
-    metrics = metrics_from_log_magnitudes(logs)
+    metrics = metrics_from_log_magnitudes(logs, ~np.isnan(logs))
     np.testing.assert_array_equal(metrics.n, [2, 3, 0])
+    np.testing.assert_array_equal(metrics.status, [Status.OK] * 3)
     assert metrics.log_abs_det[0] == -1.0
     # e**-2000 is 0 in float64; its logarithm is known all the same.
     assert metrics.log_abs_det[1] == -2001.0
     assert metrics.condition_number[1] == math.inf
     assert math.isnan(metrics.spectral_entropy[2])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_failed_row_is_a_status_and_not_padding(bad):
+    logs = np.array([[0.0, bad, -1.0], [0.0, -2.0, -1.0]])
+    metrics = metrics_from_log_magnitudes(logs)
+    np.testing.assert_array_equal(metrics.status, [Status.NON_FINITE, Status.OK])
+    assert math.isnan(metrics.effective_rank[0])
+    assert metrics.effective_rank[1] == pytest.approx(spectrum_metrics(np.exp(logs[1]))["effective_rank"])
 
 
 def test_the_catalogue_names_what_the_core_computes():

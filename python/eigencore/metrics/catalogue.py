@@ -81,7 +81,7 @@ SPECTRUM_METRICS: tuple[Metric, ...] = (
         "sum ln m",
         "-inf ... 0 for row-stochastic a",
         "nats",
-        "-inf where condition_number is inf",
+        "-inf where a magnitude is 0, or from a solver counts as 0",
         "LLM-Check (2024): its attention score is this per row, summed over heads",
     ),
     Metric(

@@ -10,7 +10,7 @@ from eigencore import _core
 from eigencore.arrays import Array, as_matrix_batch, like_source
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RowMetrics:
     """Row metrics of a batch of attention matrices a, float64; NaN in a matrix that holds NaN or infinity."""
 

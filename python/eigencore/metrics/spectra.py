@@ -12,7 +12,7 @@ from eigencore.arrays import Array, as_array, as_matrix_batch, check_square, com
 from eigencore.errors import DtypeError, InputError, ShapeError, StructureError
 from eigencore.linalg import Structure, core_structure
 from eigencore.metrics.catalogue import select_metrics
-from eigencore.metrics.spectral_metrics import SpectralMetrics
+from eigencore.metrics.spectral_metrics import SpectralMetrics, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -40,8 +40,8 @@ def batch_metrics(
             or a list of square matrices of unequal size. Causal input on a CUDA device is measured there; other
             tensors on a device are copied to the host. Gradients do not flow through.
         spectrum: "eigen", magnitudes of eigenvalues, or "singular".
-        structure: "auto" finds triangular and block-triangular input; "causal" reads only the diagonal, on the
-            caller's word (with spectrum="eigen"); "dense" looks for nothing.
+        structure: "auto" finds triangular and block-triangular input; "causal", on the caller's word, reads only the
+            diagonal, and for singular values nothing above it; "dense" does not look for triangular form first.
         metrics: names of the metrics wanted; None: all.
         lengths: (...) int, the size of the valid leading block of each matrix, 1 ... n; None: all of it.
         dtype: what to compute in, "float64" (default) or "float32".
@@ -58,7 +58,7 @@ def batch_metrics(
         StructureError: `check` found weight above a diagonal.
         InputError: unknown `spectrum`, `structure` or `dtype`.
     """
-    if spectrum not in _SPECTRA:
+    if not isinstance(spectrum, str) or spectrum not in _SPECTRA:
         raise InputError(f"spectrum is 'eigen' or 'singular', got {spectrum!r}")
     core_structure(structure)
     names = select_metrics(metrics, singular=spectrum == "singular")
@@ -87,28 +87,34 @@ def batch_metrics(
     return _assemble(table, status, leading_shape, checked_lengths, n, names, spectrum, array)
 
 
-def metrics_from_log_magnitudes(log_magnitudes: npt.NDArray[np.float64]) -> SpectralMetrics:
+def metrics_from_log_magnitudes(
+    log_magnitudes: npt.NDArray[np.float64], valid: npt.NDArray[np.bool_] | None = None
+) -> SpectralMetrics:
     """Eigen metrics of causal matrices whose self-weights are known, as from a tap.
 
     Args:
-        log_magnitudes: (..., n) float64, ln of each eigenvalue, -inf for 0; NaN entries (padding) are left out.
+        log_magnitudes: (..., n) float64, ln of each eigenvalue, -inf for 0.
+        valid: (..., n) False where an entry is padding; None: every entry counts.
 
     Returns:
-        numpy arrays (...). A series with no entry at all has NaN everywhere.
+        numpy arrays (...). NaN and status NON_FINITE where a valid entry is NaN or +inf; a series with no valid entry
+        has NaN everywhere and status OK.
     """
     leading_shape, n = log_magnitudes.shape[:-1], log_magnitudes.shape[-1]
+    counts = np.ones_like(log_magnitudes, bool) if valid is None else np.broadcast_to(valid, log_magnitudes.shape)
+    bad = counts & ~(log_magnitudes < np.inf)
     running = _core.RunningSpectra(int(np.prod(leading_shape)))
-    # NaN sorts to the end, so each series is a valid head and a tail of padding.
-    series = np.sort(log_magnitudes.reshape(running.count, n), axis=-1)
-    lengths = n - np.isnan(series).sum(axis=-1)
+    # Padding becomes +inf and sorts to the end, so each series is a valid head and a tail of padding.
+    series = np.sort(np.where(counts & ~bad, log_magnitudes, np.inf).reshape(running.count, n), axis=-1)
+    lengths = counts.sum(axis=-1)
+    status = np.where(bad.any(axis=-1), Status.NON_FINITE, Status.OK).astype(np.uint8)
+    ends_at = np.where(status == Status.OK, lengths, 0).reshape(-1)
     table = np.full((running.count, len(_core.METRIC_NAMES)), np.nan)
     for length in range(1, n + 1):
         rows = running.append(np.ascontiguousarray(series[:, length - 1]))
-        ends_here = lengths == length
-        table[ends_here] = rows[ends_here]
+        table[ends_at == length] = rows[ends_at == length]
     names = select_metrics(None, singular=False)
-    status = np.zeros(running.count, np.uint8)
-    return _assemble(table, status, leading_shape, lengths.reshape(leading_shape), n, names, "eigen", table)
+    return _assemble(table, status.reshape(-1), leading_shape, lengths, n, names, "eigen", table)
 
 
 def _assemble(
@@ -185,8 +191,9 @@ def _stack(scalars: list[Any]) -> Array:
 def _check_lengths(lengths: object, leading_shape: tuple[int, ...], n: int) -> npt.NDArray[np.int64] | None:
     if lengths is None:
         return None
-    values = lengths if isinstance(lengths, np.ndarray) else np.asarray(_to_host(lengths))
-    if values.dtype.kind not in "iu":
+    # A copy: the caller may go on to change what was handed in.
+    values = np.array(_to_host(lengths))
+    if values.dtype.kind not in "iu" and values.size:
         raise DtypeError(f"expected lengths of an integer type, got {values.dtype}")
     if values.shape != leading_shape:
         raise ShapeError(f"expected lengths of shape {leading_shape}, one per matrix, got {values.shape}")
@@ -194,7 +201,7 @@ def _check_lengths(lengths: object, leading_shape: tuple[int, ...], n: int) -> n
     if len(wrong):
         at = tuple(int(i) for i in wrong[0])
         raise ShapeError(f"expected lengths from 1 to {n}, got {int(values[at])} at {at}")
-    return np.ascontiguousarray(values, dtype=np.int64)
+    return values.astype(np.int64, order="C")
 
 
 def _to_host(value: object) -> Any:

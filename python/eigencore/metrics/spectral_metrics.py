@@ -22,18 +22,18 @@ class Status(enum.IntEnum):
     OK = 0
     """It has its metrics."""
     NON_FINITE = 1
-    """The part of it that was read holds NaN or infinity."""
+    """What was read of it holds NaN or infinity, or its spectrum is beyond float64."""
     NOT_CONVERGED = 2
     """The eigenvalue or singular value iteration hit its cap."""
 
 
 _REASONS = {
-    Status.NON_FINITE: "hold NaN or infinity: screen the input with numpy.isfinite",
+    Status.NON_FINITE: "hold NaN, infinity or a spectrum beyond float64: screen the input with numpy.isfinite",
     Status.NOT_CONVERGED: "did not converge: compute in float64, or look at their scale",
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SpectralMetrics:
     """Metrics of a batch of spectra; each field is an array over the batch, or None where it was not asked for.
 
@@ -83,9 +83,8 @@ class SpectralMetrics:
         """One row per matrix: its index in each leading dimension (dim_0, dim_1, ...), n, the metrics, the status."""
         import pandas as pd
 
-        shape = _host(self.status).shape
-        index = np.indices(shape).reshape(len(shape), -1)
-        columns: dict[str, Any] = {f"dim_{axis}": values for axis, values in enumerate(index)}
+        index = np.indices(_host(self.status).shape)
+        columns: dict[str, Any] = {f"dim_{axis}": values.reshape(-1) for axis, values in enumerate(index)}
         columns["n"] = _host(self.n).reshape(-1)
         columns |= {name: _host(values).reshape(-1) for name, values in self.to_dict().items()}
         return pd.DataFrame(columns)
