@@ -275,6 +275,138 @@ def test_a_forward_that_failed_leaves_no_rows_behind():
         assert tap.rows.self_weight.shape[-1] == 6
 
 
+def test_two_caches_under_one_tap_have_a_record_each():
+    model, a, b = small_model(), tokens(1, 11, seed=1), tokens(1, 20, seed=2)
+    past_a, past_b = DynamicCache(), DynamicCache()
+    with torch.no_grad(), ec.tap(model) as tap:
+        model(a[:, :10], past_key_values=past_a)
+        model(b, past_key_values=past_b)
+        model(a[:, 10:], past_key_values=past_a)
+    for record, ids in zip(tap.records, (a, b), strict=True):
+        with torch.no_grad(), ec.tap(model) as alone:
+            model(ids)
+        torch.testing.assert_close(record.rows.self_weight, alone.rows.self_weight, rtol=1e-5, atol=1e-6)
+
+
+def test_rows_follow_the_sequences_of_a_beam_search():
+    model, ids = small_model(), tokens(1, 9)
+    with torch.no_grad(), ec.tap(model) as tap:
+        out = model.generate(
+            ids, max_new_tokens=14, num_beams=3, num_return_sequences=3, do_sample=False, pad_token_id=0
+        )
+    # The last row belongs to the beams before their last choice: a sequence returned is one of them and a token more.
+    diagonals = eager_attention(model, input_ids=out[:, :-1]).diagonal(dim1=-2, dim2=-1)
+    for b in range(3):
+        distances = (tap.rows.self_weight - diagonals[:, b : b + 1]).abs().amax(dim=(0, 2, 3))
+        assert distances.min() < 1e-5
+
+
+def test_a_cache_is_let_go_with_the_tap():
+    model, ids, past = small_model(), tokens(1, 5), DynamicCache()
+    with torch.no_grad(), ec.tap(model):
+        model(ids, past_key_values=past)
+    assert "reorder_cache" not in vars(past)
+
+
+def test_padding_fed_token_by_token_does_not_spoil_the_tokens_after_it():
+    model, ids = small_model(), tokens(2, 8)
+    mask = torch.ones_like(ids)
+    mask[1, :3] = 0
+    with torch.no_grad(), ec.tap(model) as tap:
+        past = DynamicCache()
+        for t in range(8):
+            logits = model(ids[:, t : t + 1], attention_mask=mask[:, : t + 1], past_key_values=past).logits
+    with torch.no_grad():
+        expected = model(ids, attention_mask=mask).logits[:, -1:]
+    assert torch.isfinite(logits).all()
+    # Positions count padding here, and not there: only the sequence without padding is the same.
+    torch.testing.assert_close(logits[0], expected[0], rtol=1e-4, atol=1e-4)
+    assert tap.rows.self_weight[:, 1, :, :3].isnan().all()
+    assert torch.isfinite(tap.rows.self_weight[:, 1, :, 3:]).all()
+
+
+def test_autocast_and_default_dtype_do_not_reach_the_rows():
+    model, ids = small_model(), tokens(1, 40)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16), ec.tap(model) as tap:
+        model(ids)
+    assert_sums_of_rows_are_exact(tap.rows)
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        with torch.no_grad(), ec.tap(model) as tap:
+            model(ids)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert tap.rows.row_entropy.dtype == torch.float32
+
+
+def assert_sums_of_rows_are_exact(rows):
+    # Row 0 sees itself alone; in row 1 both weights are known from one, and so is the entropy.
+    p = rows.self_weight[..., 1].double()
+    entropy = -(torch.special.xlogy(p, p) + torch.special.xlogy(1 - p, 1 - p)) / math.log(2)
+    torch.testing.assert_close(rows.row_entropy[..., 1].double(), entropy, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(rows.sink_weight[..., 1].double(), 1 - p, rtol=1e-4, atol=1e-6)
+
+
+def test_float64_models_are_decoded_in_float64():
+    model, ids = small_model(dtype=torch.float64), tokens(1, 12)
+    past, plain = DynamicCache(), DynamicCache()
+    with torch.no_grad():
+        with ec.tap(model):
+            model(ids[:, :11], past_key_values=past)
+            tapped = model(ids[:, 11:], past_key_values=past).logits
+        model(ids[:, :11], past_key_values=plain)
+        expected = model(ids[:, 11:], past_key_values=plain).logits
+    torch.testing.assert_close(tapped, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_a_record_begun_in_inference_mode_goes_on_outside_it():
+    model, ids, past = small_model(), tokens(1, 9), DynamicCache()
+    with ec.tap(model) as tap:
+        with torch.inference_mode():
+            model(ids[:, :6])
+        with torch.no_grad():
+            model(ids, past_key_values=past)
+    assert [record.length for record in tap.records] == [6, 9]
+
+
+def test_a_failure_in_the_model_is_a_status_and_not_padding():
+    model, ids = small_model(), tokens(1, 9)
+    with torch.no_grad():
+        model.model.layers[1].self_attn.q_proj.weight[0] = math.nan
+        with ec.tap(model) as tap:
+            model(ids)
+    metrics = tap.metrics()
+    assert metrics.status[0].sum() == 0
+    assert metrics.status[1, 0, 0] == 1
+    np.testing.assert_array_equal(metrics.n, np.full((2, 1, 4), 9))
+
+
+def test_masks_that_are_not_causal_are_refused():
+    model, ids = small_model(), tokens(1, 6)
+    prefix = torch.ones(1, 1, 6, 6).tril().bool()
+    prefix[..., :3, :3] = True
+    with torch.no_grad(), ec.tap(model):
+        with pytest.raises(CaptureError, match="what comes after"):
+            model(ids, attention_mask=prefix)
+        with pytest.raises(CaptureError, match="float32"):
+            model(ids, attention_mask=torch.zeros(1, 1, 6, 6))
+        model(ids, attention_mask=torch.ones(1, 1, 6, 6).tril().bool())
+
+
+def test_models_that_share_a_config_do_not_disturb_one_another():
+    config = LlamaConfig(**small_model().config.to_dict())
+    one, other, ids = LlamaForCausalLM(config).eval(), LlamaForCausalLM(config).eval(), tokens(1, 6)
+    with torch.no_grad():
+        expected = other(ids).logits
+        with ec.tap(one) as tap:
+            assert torch.equal(other(ids).logits, expected)
+            with pytest.raises(CaptureError, match="shares its config"), ec.tap(other):
+                pass
+            one(ids)
+    assert len(tap.records) == 1
+    assert config._attn_implementation == "sdpa"
+
+
 def test_two_models_are_tapped_apart_and_one_model_only_once():
     one, other, ids = small_model(0), small_model(1), tokens(1, 8)
     with torch.no_grad(), ec.tap(one) as first, ec.tap(other) as second:
@@ -333,7 +465,7 @@ def test_what_cannot_be_tapped_says_so():
         pass
     model = small_model()
     with ec.tap(model) as tap:
-        with pytest.raises(CaptureError, match="no forward pass"):
+        with pytest.raises(CaptureError, match="no complete forward pass"):
             _ = tap.rows
         with pytest.raises(CaptureError, match="output_attentions"):
             model(tokens(1, 3), output_attentions=True)

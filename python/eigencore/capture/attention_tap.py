@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import inspect
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 import torch
@@ -39,8 +40,8 @@ class AttentionTap:
         self.records: list[AttentionRecord] = []
         """One record per sequence (batch of sequences) seen, in order. A forward without a cache begins a new one."""
         self._num_layers = num_layers
-        self._offset: int | None = None
-        self._seen: dict[int, int] = {}
+        self._record_of_cache: WeakKeyDictionary[Any, AttentionRecord] = WeakKeyDictionary()
+        self._forward: _Forward | None = None
 
     @property
     def rows(self) -> AttentionRows:
@@ -49,47 +50,61 @@ class AttentionTap:
         Raises:
             CaptureError: no complete forward pass was seen.
         """
-        if not self.records:
-            raise CaptureError("no forward pass was seen; call the model inside the tap's `with` block")
-        return self.records[-1].rows
+        return self._last().rows
 
     def metrics(self, spectrum: str = "eigen") -> SpectralMetrics:
         """Eigen metrics (L, B, H), as numpy, of the causal attention matrices of the last record; padding left out.
 
         Raises:
             CaptureError: no complete forward pass was seen.
-            InputError: a spectrum other than "eigen": singular values need whole matrices, which a tap does not form.
+            InputError: a spectrum other than "eigen".
         """
-        if spectrum != "eigen":
-            raise InputError(
-                f"a tap sees rows, which give the spectrum 'eigen'; got {spectrum!r}. For singular values pass "
-                "attention matrices to batch_metrics"
-            )
-        return metrics_from_log_magnitudes(self.rows.log_self_weight.cpu().numpy().astype(np.float64))
+        require_eigen(spectrum)
+        record = self._last()
+        logs = record.rows.log_self_weight.cpu().numpy().astype(np.float64)
+        return metrics_from_log_magnitudes(logs, record.is_token.cpu().numpy()[None, :, None])
 
-    def begin_forward(self, offset: int) -> None:
-        """A forward pass over tokens from position `offset` on begins."""
+    def begin_forward(self, cache: Any) -> None:
+        """A forward pass begins, on top of what `cache` (None: no cache) holds."""
+        offset = 0 if cache is None else int(cache.get_seq_length())
         if offset == 0:
-            self.records.append(AttentionRecord(self._num_layers))
-        elif not self.records or offset > self.records[-1].length:
-            known = self.records[-1].length if self.records else 0
-            raise CaptureError(
-                f"the cache holds {offset} tokens, of which this tap has seen {known}; "
-                "open the tap before the first forward"
-            )
-        self.records[-1].truncate(offset)
-        self._offset, self._seen = offset, {}
+            record = AttentionRecord(self._num_layers)
+        else:
+            known = self._record_of_cache.get(cache)
+            if known is None or offset > known.length:
+                seen = 0 if known is None else known.length
+                raise CaptureError(
+                    f"the cache holds {offset} tokens, of which this tap has seen {seen}; "
+                    "open the tap before the first forward"
+                )
+            record = known
+            record.truncate(offset)
+        self._forward = _Forward(record, offset)
 
-    def end_forward(self) -> None:
-        """Counts the calls of the forward pass that ends, and completes its rows."""
-        assert self._offset is not None
-        missing = [layer for layer in range(self._num_layers) if layer not in self._seen]
+    def end_forward(self, cache: Any) -> None:
+        """Counts the calls of the forward pass that ends, and completes its rows.
+
+        cache: what the model gave back, None where it keeps none.
+        """
+        assert self._forward is not None
+        forward, self._forward = self._forward, None
+        missing = [layer for layer in range(self._num_layers) if layer not in forward.seen]
         if missing:
             raise CaptureError(
                 f"{len(missing)} of {self._num_layers} attention layers were not seen in this forward pass: {missing}"
             )
-        self.records[-1].length = self._offset + self._seen[0]
-        self._offset = None
+        forward.record.length = forward.offset + forward.seen[0]
+        if forward.offset == 0:
+            self.records.append(forward.record)
+        if cache is not None:
+            if cache not in self._record_of_cache:
+                self._follow_reordering(cache)
+            self._record_of_cache[cache] = forward.record
+
+    def close(self) -> None:
+        """Lets go of the caches that were followed."""
+        for cache in list(self._record_of_cache):
+            vars(cache).pop("reorder_cache", None)
 
     def attend(
         self,
@@ -103,47 +118,92 @@ class AttentionTap:
         **kwargs: Any,
     ) -> tuple[torch.Tensor, None]:
         """Attention as sdpa computes it, its rows reduced on the way."""
-        if self._offset is None:
+        forward = self._forward
+        if forward is None:
             # Outside a forward pass, as when gradient checkpointing computes a layer again: nothing new to see.
             return _sdpa(layer, query, key, value, attention_mask, scaling, dropout, **kwargs)
         layer_idx, T = int(layer.layer_idx), query.shape[2]  # type: ignore[arg-type]
-        if layer_idx in self._seen:
+        if layer_idx in forward.seen:
             raise CaptureError(f"attention layer {layer_idx} called twice in one forward pass")
-        keys = VisibleKeys(self._offset, attention_mask)
+        if not forward.seen:
+            _check_mask(attention_mask, forward.offset, T)
+        keys = VisibleKeys(forward.offset, attention_mask)
         # A static cache is longer than what it holds.
-        k, v = key[:, :, : self._offset + T], value[:, :, : self._offset + T]
-        if T == 1 and dropout == 0.0 and not (torch.is_grad_enabled() and query.requires_grad):
-            visible = keys.block(0, 1, query.device)
-            p, statistics = reduce_block(logits_of_block(query, k, scaling), visible, self._offset)
-            output = (p.flatten(2, 3).to(v.dtype) @ v).flatten(1, 2)[:, None]
-            statistics = statistics.flatten(2, 3)
-        else:
-            with torch.no_grad():
-                statistics = reduce_rows(query.detach(), k.detach(), scaling, keys)
+        k, v = key[:, :, : forward.offset + T], value[:, :, : forward.offset + T]
+        alone = T == 1 and dropout == 0.0 and not (torch.is_grad_enabled() and query.requires_grad)
+        with torch.autocast(query.device.type, enabled=False):
+            if alone:
+                scores = logits_of_block(query, k, scaling)
+                p, statistics = reduce_block(scores, keys.block(0, 1, query.device), forward.offset)
+                output = (p.flatten(2, 3).to(v.dtype) @ v).flatten(1, 2)[:, None]
+                statistics = statistics.flatten(2, 3)
+            else:
+                with torch.no_grad():
+                    statistics = reduce_rows(query.detach(), k.detach(), scaling, keys)
+        if not alone:
             output, _ = _sdpa(layer, query, key, value, attention_mask, scaling, dropout, **kwargs)
-        self.records[-1].write(layer_idx, self._offset, statistics)
-        self._seen[layer_idx] = T
+        forward.record.write(layer_idx, forward.offset, statistics, keys.tokens(T))
+        forward.seen[layer_idx] = T
         return output, None
+
+    def _follow_reordering(self, cache: Any) -> None:
+        """Beam search reorders a cache's sequences; the rows of its record go with them."""
+        reorder_cache, weak_cache = cache.reorder_cache, ref(cache)
+
+        def reorder(beam_idx: torch.Tensor) -> Any:
+            self._record_of_cache[weak_cache()].reorder(beam_idx)
+            return reorder_cache(beam_idx)
+
+        cache.reorder_cache = reorder
+
+    def _last(self) -> AttentionRecord:
+        if not self.records:
+            raise CaptureError("no complete forward pass was seen; call the model inside the tap's `with` block")
+        return self.records[-1]
+
+
+@dataclass
+class _Forward:
+    """A forward pass under way."""
+
+    record: AttentionRecord
+    offset: int
+    seen: dict[int, int] = field(default_factory=dict)
+    """Layer index -> number of queries it was called with."""
+
+
+def require_eigen(spectrum: str | None) -> None:
+    """Raises InputError for a spectrum that rows do not give."""
+    if spectrum not in (None, "eigen"):
+        raise InputError(
+            f"the rows of causal attention give the spectrum 'eigen'; got {spectrum!r}. For singular values pass "
+            "attention matrices to batch_metrics(..., spectrum='singular')"
+        )
 
 
 @contextmanager
-def tap(model: PreTrainedModel) -> Iterator[AttentionTap]:
+def tap(model: PreTrainedModel, *, spectrum: str | None = None) -> Iterator[AttentionTap]:
     """Row metrics of every attention layer of `model`, for as long as the `with` block lasts.
 
-    What the model computes stays the same (prefill is sdpa's own; a decoded token's row is computed once, in float32,
-    and used). On leaving, also by an exception, the model is as it was.
+    The model computes as with sdpa, whatever implementation it was set to: prefill is sdpa's own call; a decoded
+    token's row is computed once, in float32 or better, and used. On leaving, also by an exception, the model is as it
+    was.
 
     Args:
         model: a transformers model of Llama architecture, with or without its language-model head.
+        spectrum: None or "eigen", the one spectrum that the rows of causal attention give.
 
     Raises:
-        UnsupportedModelError: another architecture.
-        CaptureError: the model is tapped already; an attention layer did not call; a cache begun before the tap.
+        UnsupportedModelError: no such model.
+        InputError: another spectrum.
+        CaptureError: the model, or one that shares its config, is tapped already; an attention layer did not call; a
+            cache was begun before the tap; a mask lets tokens see what comes after them.
     """
+    require_eigen(spectrum)
+    layers = _attention_layers(model)
     base = model.base_model
-    layers = _attention_layers(model, base)
-    if any(layer in _tap_of_layer for layer in layers):
-        raise CaptureError("this model is tapped already; close the other tap first")
+    if model.config._attn_implementation == IMPLEMENTATION_NAME:
+        raise CaptureError("this model, or one that shares its config, is tapped already; close the other tap first")
     AttentionInterface.register(IMPLEMENTATION_NAME, _tapped_attention)
     AttentionMaskInterface.register(IMPLEMENTATION_NAME, sdpa_mask)
     opened = AttentionTap(len(layers))
@@ -153,11 +213,10 @@ def tap(model: PreTrainedModel) -> Iterator[AttentionTap]:
         extra = arguments.get("kwargs", {})
         if extra.get("output_attentions") or getattr(module.config, "output_attentions", False):
             raise CaptureError("output_attentions=True has no effect under a tap; leave it out, or read the tap's rows")
-        cache = arguments.get("past_key_values")
-        opened.begin_forward(0 if cache is None else int(cache.get_seq_length()))
+        opened.begin_forward(arguments.get("past_key_values"))
 
     def after(module: torch.nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        opened.end_forward()
+        opened.end_forward(getattr(output, "past_key_values", None))
 
     previous = model.config._attn_implementation
     with ExitStack() as stack:
@@ -166,23 +225,35 @@ def tap(model: PreTrainedModel) -> Iterator[AttentionTap]:
             stack.callback(_tap_of_layer.pop, layer, None)
         stack.callback(base.register_forward_pre_hook(before, with_kwargs=True).remove)
         stack.callback(base.register_forward_hook(after).remove)
+        stack.callback(opened.close)
         stack.callback(model.set_attn_implementation, previous)
         model.set_attn_implementation(IMPLEMENTATION_NAME)
         yield opened
 
 
-def _attention_layers(model: PreTrainedModel, base: torch.nn.Module) -> list[torch.nn.Module]:
+def _attention_layers(model: PreTrainedModel) -> list[torch.nn.Module]:
+    if not isinstance(model, PreTrainedModel):
+        raise UnsupportedModelError(f"expected a transformers PreTrainedModel, got {type(model).__name__}")
     model_type = model.config.model_type
     if model_type not in SUPPORTED_MODEL_TYPES:
         raise UnsupportedModelError(
             f"cannot tap a model of type {model_type!r}; supported: {', '.join(SUPPORTED_MODEL_TYPES)}"
         )
-    layers = [m for m in base.modules() if hasattr(m, "layer_idx") and hasattr(m, "num_key_value_groups")]
+    layers = [m for m in model.base_model.modules() if hasattr(m, "layer_idx") and hasattr(m, "num_key_value_groups")]
     if len(layers) != model.config.num_hidden_layers:
         raise UnsupportedModelError(
             f"expected {model.config.num_hidden_layers} attention layers, found {len(layers)} that can be tapped"
         )
     return layers
+
+
+def _check_mask(mask: torch.Tensor | None, offset: int, T: int) -> None:
+    if mask is None:
+        return
+    if mask.dtype != torch.bool:
+        raise CaptureError(f"expected a padding mask (1 keep, 0 pad) or a bool mask, got one of {mask.dtype}")
+    if T > 1 and bool(mask[..., : offset + T].triu(offset + 1).any()):
+        raise CaptureError("the attention mask lets tokens see what comes after them; a tap measures causal attention")
 
 
 def _tapped_attention(
@@ -197,9 +268,8 @@ def _tapped_attention(
 ) -> tuple[torch.Tensor, None]:
     opened = _tap_of_layer.get(module)
     if opened is None:
-        raise CaptureError(
-            f"attention {IMPLEMENTATION_NAME!r} was set on a model with no open tap; use eigencore.tap(model)"
-        )
+        # A model that shares its config with a tapped one.
+        return _sdpa(module, query, key, value, attention_mask, scaling, dropout, **kwargs)
     return opened.attend(module, query, key, value, attention_mask, scaling, dropout, **kwargs)
 
 

@@ -12,9 +12,12 @@ from eigencore.errors import CaptureError
 _FIRST_CAPACITY = 64
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AttentionRows:
-    """Row metrics of every attention row that was seen, float32, on the model's device; NaN on padding."""
+    """Row metrics of every attention row that was seen, float32, on the model's device; NaN on padding.
+
+    Views of the record: rows that a cropped cache drops are overwritten by the next forward.
+    """
 
     log_self_weight: torch.Tensor
     """(L, B, H, T) ln a_ii <= 0, exact where the weight itself underflows."""
@@ -43,6 +46,7 @@ class AttentionRecord:
     def __init__(self, num_layers: int) -> None:
         self._num_layers = num_layers
         self._buffer: torch.Tensor | None = None
+        self._is_token: torch.Tensor | None = None
         self.length = 0
         """Number of tokens whose rows are complete in every layer."""
 
@@ -53,29 +57,53 @@ class AttentionRecord:
             raise CaptureError("no complete forward pass was seen")
         return AttentionRows(*self._buffer[..., : self.length].unbind(0))
 
+    @property
+    def is_token(self) -> torch.Tensor:
+        """(B, T) bool, False on padding."""
+        if self._is_token is None or self.length == 0:
+            raise CaptureError("no complete forward pass was seen")
+        return self._is_token[:, : self.length]
+
+    def reorder(self, beam_idx: torch.Tensor) -> None:
+        """Row b becomes that of sequence beam_idx[b], as beam search does with the cache."""
+        if self._buffer is not None and self._is_token is not None:
+            self._buffer = self._buffer.index_select(2, beam_idx.to(self._buffer.device))
+            self._is_token = self._is_token.index_select(0, beam_idx.to(self._is_token.device))
+
     def truncate(self, length: int) -> None:
         """Forgets rows beyond `length`: the cache was cropped, or a forward pass did not come to its end."""
         self.length = min(self.length, length)
 
-    def write(self, layer_idx: int, start: int, statistics: torch.Tensor) -> None:
-        """statistics: (len(ROW_FIELDS), B, H, T_q), of the tokens from position `start` on."""
-        _, B, H, T = statistics.shape
-        buffer = self._reserve(B, H, start + T, statistics.device)
-        if buffer.shape[2:4] != (B, H):
-            raise CaptureError(
-                f"layer {layer_idx} attends with batch {B} and {H} heads where the record has batch "
-                f"{buffer.shape[2]} and {buffer.shape[3]} heads; start a new record by a forward without a cache"
-            )
-        buffer[:, layer_idx, :, :, start : start + T] = statistics.to(buffer.device)
+    def write(self, layer_idx: int, start: int, statistics: torch.Tensor, is_token: torch.Tensor | None) -> None:
+        """One layer's rows from position `start` on.
 
-    def _reserve(self, B: int, H: int, capacity: int, device: torch.device) -> torch.Tensor:
-        if self._buffer is None:
-            size = max(_FIRST_CAPACITY, capacity)
-            self._buffer = torch.full((len(ROW_FIELDS), self._num_layers, B, H, size), torch.nan, device=device)
-        elif self._buffer.shape[-1] < capacity:
-            grown = torch.full_like(self._buffer, torch.nan).repeat(
-                1, 1, 1, 1, 2 * capacity // self._buffer.shape[-1] + 1
+        Args:
+            layer_idx: of the layer.
+            start: position of the first row.
+            statistics: (len(ROW_FIELDS), B, H, T_q).
+            is_token: (B or 1, T_q) False on padding; None: no padding.
+        """
+        _, B, H, T = statistics.shape
+        if self._buffer is not None and self._buffer.shape[2:4] != (B, H):
+            known_B, known_H = self._buffer.shape[2:4]
+            raise CaptureError(
+                f"layer {layer_idx} attends with batch {B} and {H} heads where the record has batch {known_B} and "
+                f"{known_H} heads; start a new record by a forward without a cache"
             )
-            grown[..., : self.length] = self._buffer[..., : self.length]
-            self._buffer = grown
-        return self._buffer
+        buffer, tokens = self._reserve(B, H, start + T, statistics.device)
+        buffer[:, layer_idx, :, :, start : start + T] = statistics
+        tokens[:, start : start + T] = True if is_token is None else is_token
+
+    def _reserve(self, B: int, H: int, capacity: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        if self._buffer is None or self._is_token is None or self._buffer.shape[-1] < capacity:
+            size = max(_FIRST_CAPACITY, capacity if self._buffer is None else 2 * capacity)
+            # Not inference tensors, even where the first forward ran in inference mode: a later one may not.
+            with torch.inference_mode(False):
+                shape = (len(ROW_FIELDS), self._num_layers, B, H, size)
+                buffer = torch.full(shape, torch.nan, dtype=torch.float32, device=device)
+                tokens = torch.zeros(B, size, dtype=torch.bool, device=device)
+            if self._buffer is not None and self._is_token is not None:
+                buffer[..., : self.length] = self._buffer[..., : self.length]
+                tokens[:, : self.length] = self._is_token[:, : self.length]
+            self._buffer, self._is_token = buffer, tokens
+        return self._buffer, self._is_token

@@ -1,4 +1,6 @@
-"""Attention rows reduced to a few numbers each, in float32, by blocks of queries: no T x T matrix, no kept keys.
+"""Attention rows reduced to a few numbers each, by blocks of queries: no T x T matrix, no kept keys.
+
+Scores and sums are float32 for models of any lower precision, and float64 for float64 ones.
 
 Shape legend: B batch, H query heads, G key/value heads, R = H / G query heads per key/value head, Q queries of a block,
 K keys, D head width. Query head h = g R + r, as in repeat_kv.
@@ -34,6 +36,12 @@ class VisibleKeys:
     mask: torch.Tensor | None
     """(B or 1, 1, T_q, K) bool with padding and causality in it, or None: every key up to the query's own position."""
 
+    def tokens(self, T: int) -> torch.Tensor | None:
+        """(B or 1, T) whether each query sees itself: one that does not is padding. None: all do."""
+        if self.mask is None:
+            return None
+        return self.mask[:, 0, :, self.offset : self.offset + T].diagonal(dim1=-2, dim2=-1)
+
     def block(self, start: int, stop: int, device: torch.device) -> torch.Tensor | None:
         """(B or 1, 1, 1, Q, K) for queries start ... stop - 1 and keys up to the last one's own; None: all seen."""
         keys = self.offset + stop
@@ -46,11 +54,11 @@ class VisibleKeys:
 
 
 def logits_of_block(q_BHQD: torch.Tensor, k_BGKD: torch.Tensor, scaling: float) -> torch.Tensor:
-    """Scaled scores (B, G, R, Q, K), accumulated in float32 whatever the model computes in."""
+    """Scaled scores (B, G, R, Q, K), accumulated in float32 or better."""
     B, H, Q, D = q_BHQD.shape
-    G = k_BGKD.shape[1]
-    q_BGXD = q_BHQD.float().reshape(B, G, (H // G) * Q, D) * scaling
-    return (q_BGXD @ k_BGKD.float().transpose(-1, -2)).view(B, G, H // G, Q, -1)
+    G, accumulator = k_BGKD.shape[1], torch.promote_types(q_BHQD.dtype, torch.float32)
+    q_BGXD = q_BHQD.to(accumulator).reshape(B, G, (H // G) * Q, D) * scaling
+    return (q_BGXD @ k_BGKD.to(accumulator).transpose(-1, -2)).view(B, G, H // G, Q, -1)
 
 
 def reduce_block(
@@ -65,7 +73,7 @@ def reduce_block(
 
     Returns:
         The weights (B, G, R, Q, K), and the statistics (len(ROW_FIELDS), B, G, R, Q). A query that does not see itself
-        is padding: its statistics are NaN.
+        is padding: its statistics are NaN. One that sees nothing has weights of zero, as sdpa has it.
     """
     Q, _K = x_BGRQK.shape[-2:]
     if visible is not None:
@@ -102,6 +110,7 @@ def reduce_block(
             -1, own.view(Q, 1).expand(x_BGRQK.shape[0], *visible.shape[1:-1], 1)
         )
         statistics = statistics.masked_fill(~sees_itself.squeeze(-1), math.nan)
+        p = p.masked_fill(~visible.any(-1, keepdim=True), 0.0)
     return p, statistics
 
 
