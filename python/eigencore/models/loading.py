@@ -75,7 +75,7 @@ def locate_model(name: str | Path) -> ModelSource:
         from eigencore.models.smollm2 import converted_folder
 
         return ModelSource("smollm2", converted_folder())
-    path = Path(name)
+    path = Path(name).expanduser()
     if path.is_dir():
         return ModelSource(str(name), _check_folder(path))
     looks_like_path = isinstance(name, Path) or path.is_absolute() or str(name).startswith((".", "~"))
@@ -106,9 +106,15 @@ def load_source(
             model = AutoModelForCausalLM.from_pretrained(source.folder, **options)
             tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=False)
     except Exception as error:
-        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"cannot load model {source.name!r} from {source.folder}: {first_line}") from error
-    return model.to(target).eval(), tokenizer  # type: ignore[arg-type]
+        raise ModelError(f"cannot load model {source.name!r} from {source.folder}: {_first_line(error)}") from error
+    try:
+        return model.to(target).eval(), tokenizer  # type: ignore[arg-type]
+    except (RuntimeError, NotImplementedError) as error:
+        raise InputError(f"cannot move model {source.name!r} to device {device!r}: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _check_folder(folder: Path) -> Path:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
-from eigencore.errors import ModelNotFoundError
+from eigencore.errors import ModelNotFoundError, StoreError
 from eigencore.models.quiet import no_progress_bars
+from eigencore.store import new_folder
 
 GGUF_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _CACHE_NAME = "smollm2-135m-instruct-q4_1-float32"
@@ -60,11 +60,10 @@ def _convert(gguf: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    # Made beside its place and renamed, so that a conversion cut short or run twice at once leaves nothing half-made.
-    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    if folder.exists():
+        shutil.rmtree(folder)  # without weights, or it would have been used
     try:
-        with no_progress_bars():
+        with new_folder(folder) as work, no_progress_bars():
             model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
             # The weights are dequantised; what says otherwise would make save_pretrained refuse.
             model.hf_quantizer = None  # type: ignore[assignment]
@@ -72,10 +71,7 @@ def _convert(gguf: Path, folder: Path) -> None:
                 del model.config.quantization_config
             model.save_pretrained(work)
             AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(work)
-        try:
-            work.rename(folder)
-        except OSError:
-            if not (folder / "model.safetensors").is_file():
-                raise
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    except StoreError:
+        # Another process may have been first, and its folder is as good.
+        if not (folder / "model.safetensors").is_file():
+            raise

@@ -1,6 +1,16 @@
 """Run folders: versioned Parquet and JSON, written whole or not at all."""
 
 from eigencore.store.files import Schema, read_summary, read_table, write_summary, write_table
-from eigencore.store.run_folder import new_run_folder
+from eigencore.store.run_folder import SUMMARY_NAME, check_free, new_folder, new_run_folder
 
-__all__ = ["Schema", "new_run_folder", "read_summary", "read_table", "write_summary", "write_table"]
+__all__ = [
+    "SUMMARY_NAME",
+    "Schema",
+    "check_free",
+    "new_folder",
+    "new_run_folder",
+    "read_summary",
+    "read_table",
+    "write_summary",
+    "write_table",
+]

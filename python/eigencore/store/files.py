@@ -49,7 +49,13 @@ def write_table(path: Path, columns: Mapping[str, Any], schema: Schema) -> None:
     floats = [f.name for f in table.schema if pa.types.is_floating(f.type)]
     table = table.replace_schema_metadata({_NAME_KEY: schema.name, _VERSION_KEY: schema.version})
     pq.write_table(
-        table, path, compression="zstd", compression_level=3, use_dictionary=False, use_byte_stream_split=floats
+        table,
+        path,
+        compression="zstd",
+        compression_level=3,
+        use_dictionary=False,
+        use_byte_stream_split=floats,
+        write_page_checksum=True,
     )
 
 
@@ -64,13 +70,13 @@ def read_table(path: Path, schema: Schema) -> dict[str, Any]:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
+        table = pq.read_table(path, page_checksum_verification=True)
+        metadata = {key: value.decode() for key, value in (table.schema.metadata or {}).items()}
+        columns = {name: table.column(name).to_numpy() for name in table.column_names}
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise StoreError(f"cannot read {path}: {_first_line(error)}") from error
-    metadata = table.schema.metadata or {}
-    decoded = {key: value.decode() for key, value in metadata.items() if key in (_NAME_KEY, _VERSION_KEY)}
-    schema.check(decoded.get(_NAME_KEY), decoded.get(_VERSION_KEY), path)
-    return {name: table.column(name).to_numpy() for name in table.column_names}
+    schema.check(metadata.get(_NAME_KEY), metadata.get(_VERSION_KEY), path)
+    return columns
 
 
 def write_summary(path: Path, summary: Mapping[str, Any], schema: Schema) -> None:

@@ -1,67 +1,102 @@
-"""A folder that appears under its name only when everything in it is written."""
+"""Folders that appear under their name only when everything in them is written."""
 
 from __future__ import annotations
 
+import json
 import shutil
-import tempfile
+import uuid
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from eigencore.errors import StoreError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+SUMMARY_NAME = "summary.json"
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Yields a hidden folder beside `path`; renames it to `path` at the end, or removes it if the block raises.
+
+    Raises:
+        StoreError: something is there already, the place cannot be written to, or writing failed (disk full).
+    """
+    work = _hidden_beside(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        work.mkdir()
+        yield work
+        work.rename(path)
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        _remove(work)
 
 
 @contextmanager
 def new_run_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Yields a folder to write into; renames it to `path` at the end, or removes it if the block raises.
+    """As `new_folder`, and with `overwrite` in the place of a run folder that is there, at the last moment.
 
     Args:
         path: where the run shall be; parents are made.
-        overwrite: replace what is there, at the last moment.
+        overwrite: replace a run folder or an empty folder. Anything else is never replaced.
 
     Raises:
-        StoreError: something is there already, or the place cannot be written to.
+        StoreError: something stands at `path`, the place cannot be written to, or writing failed.
     """
     final = Path(path)
     check_free(final, overwrite=overwrite)
+    if not final.exists():
+        with new_folder(final) as work:
+            yield work
+        return
+    work, aside = _hidden_beside(final), _hidden_beside(final)
     try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
-    except OSError as error:
-        raise StoreError(f"cannot write to {final.parent}: {error.strerror or error}") from error
-    try:
+        work.mkdir()
         yield work
-        work.chmod(0o755)
-        _move_into_place(work, final, overwrite)
+        # A folder cannot be renamed onto one with files in it: the old one steps aside, and back if that fails.
+        final.rename(aside)
+        try:
+            work.rename(final)
+        except BaseException:
+            aside.rename(final)
+            raise
+        _remove(aside)
+    except OSError as error:
+        raise StoreError(f"cannot replace {final}: {error.strerror or error}") from error
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        _remove(work)
 
 
 def check_free(path: Path, *, overwrite: bool = False) -> None:
     """Raises StoreError where something at `path` stands in the way."""
-    if path.exists() and not overwrite:
-        raise StoreError(f"{path} exists already; choose another folder or overwrite it (--overwrite)")
-    if path.exists() and not path.is_dir():
-        raise StoreError(f"{path} is a file; a run needs a folder")
-
-
-def _move_into_place(work: Path, final: Path, overwrite: bool) -> None:
-    if not overwrite or not final.exists():
-        try:
-            work.rename(final)
-        except OSError as error:
-            raise StoreError(f"{final} appeared meanwhile or cannot be made: {error.strerror or error}") from error
-        return
-    # A folder cannot be renamed onto one with files in it: the old one steps aside first, and back if that fails.
-    aside = Path(tempfile.mkdtemp(prefix=f".{final.name}.old.", dir=final.parent))
-    final.rename(aside / final.name)
     try:
-        work.rename(final)
-    except OSError:
-        (aside / final.name).rename(final)
-        raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        if not path.exists() and not path.is_symlink():
+            return
+        if not path.is_dir():
+            raise StoreError(f"{path} is a file; a run needs a folder")
+        if not overwrite:
+            raise StoreError(f"{path} exists already; choose another folder or overwrite it (--overwrite)")
+        if any(path.iterdir()) and not _is_run_folder(path):
+            raise StoreError(f"{path} is no run folder of eigencore and will not be overwritten; choose another folder")
+    except OSError as error:
+        raise StoreError(f"cannot use {path}: {error.strerror or error}") from error
+
+
+def _hidden_beside(path: Path) -> Path:
+    return path.parent / f".{path.name}.{uuid.uuid4().hex[:12]}"
+
+
+def _remove(path: Path) -> None:
+    if path.is_symlink():
+        path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_run_folder(path: Path) -> bool:
+    try:
+        schema = json.loads((path / SUMMARY_NAME).read_text(encoding="utf-8"))["schema"]["name"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return str(schema).startswith("eigencore.")
