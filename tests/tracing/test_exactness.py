@@ -1,6 +1,8 @@
 """Traces of real models against what is known independently: eager attention with LAPACK, and `generate` itself.
 
-The five prompts and 60 steps of the exactness claim run here in full, for both models.
+`tiny` runs five prompts in full; `smollm2` runs one and fewer steps, and the five in full under the mark `slow`:
+
+    pytest -m slow -s tests/tracing/test_exactness.py
 """
 
 import math
@@ -30,12 +32,28 @@ PROMPTS = {
     ),
 }
 STEPS = 60
-models = pytest.mark.parametrize("name", ["tiny", pytest.param("smollm2", marks=pytest.mark.smollm2)])
+extents = pytest.mark.parametrize(
+    ("name", "num_prompts", "share"),
+    [
+        pytest.param("tiny", 5, 1.0, id="tiny"),
+        pytest.param("smollm2", 1, 0.4, marks=pytest.mark.smollm2, id="smollm2"),
+        pytest.param("smollm2", 5, 1.0, marks=[pytest.mark.smollm2, pytest.mark.slow], id="smollm2-in-full"),
+    ],
+)
+"""Which model, how many of its prompts, and which share of the steps."""
 
 
 @pytest.fixture
 def model_and_tokenizer(name, request):
     return request.getfixturevalue(name)
+
+
+@pytest.fixture
+def traces(name, num_prompts, share, model_and_tokenizer):
+    """Greedy traces of the first prompts, as long as the extent says."""
+    model, tokenizer = model_and_tokenizer
+    options = {"max_new_tokens": round(STEPS * share), "tokenizer": tokenizer, "do_sample": False}
+    return [ec.trace_generation(model, prompt, **options) for prompt in PROMPTS[name][:num_prompts]]
 
 
 def eager_attention(model, token_ids):
@@ -48,12 +66,11 @@ def eager_attention(model, token_ids):
     return torch.cat(attentions).numpy()
 
 
-@models
-def test_eigenvalues_equal_lapack_on_eager_attention_at_every_step(name, model_and_tokenizer):
-    model, tokenizer = model_and_tokenizer
+@extents
+def test_eigenvalues_equal_lapack_on_eager_attention_at_every_step(name, model_and_tokenizer, traces):
+    model, _ = model_and_tokenizer
     worst, worst_log, spectra, steps = 0.0, 0.0, 0, 0
-    for prompt in PROMPTS[name]:
-        trace = ec.trace_generation(model, prompt, max_new_tokens=STEPS, tokenizer=tokenizer, do_sample=False)
+    for trace in traces:
         ids = trace.prompt_token_ids + trace.token_ids
         P = len(trace.prompt_token_ids)
         for step in range(trace.num_steps):
@@ -76,27 +93,21 @@ def test_eigenvalues_equal_lapack_on_eager_attention_at_every_step(name, model_a
     assert worst_log < 1e-3
 
 
-@models
-def test_every_metric_equals_the_definitions_at_every_step(name, model_and_tokenizer):
-    model, tokenizer = model_and_tokenizer
-    for prompt in PROMPTS[name]:
-        trace = ec.trace_generation(model, prompt, max_new_tokens=STEPS, tokenizer=tokenizer, do_sample=False)
+@extents
+def test_every_metric_equals_the_definitions_at_every_step(traces):
+    for trace in traces:
         assert set(trace.metrics) == set(EIGEN_METRICS)
         for step in range(trace.num_steps):
             spectra = trace.eigenvalues(step)
-            expected = {metric: np.empty(spectra.shape[1:]) for metric in EIGEN_METRICS}
-            for at in np.ndindex(spectra.shape[1:]):
-                for metric, value in spectrum_metrics(spectra[(slice(None), *at)]).items():
-                    expected[metric][at] = value
+            expected = spectrum_metrics(spectra)
             for metric in EIGEN_METRICS:
                 assert_metrics_match(trace.metrics[metric][step], expected[metric], metric)
 
 
-@models
-def test_row_metrics_equal_eager_attention(name, model_and_tokenizer):
-    model, tokenizer = model_and_tokenizer
-    for prompt in PROMPTS[name]:
-        trace = ec.trace_generation(model, prompt, max_new_tokens=STEPS, tokenizer=tokenizer, do_sample=False)
+@extents
+def test_row_metrics_equal_eager_attention(model_and_tokenizer, traces):
+    model, _ = model_and_tokenizer
+    for trace in traces:
         ids = trace.prompt_token_ids + trace.token_ids
         A = eager_attention(model, ids[:-1]).astype(np.float64).transpose(2, 0, 1, 3)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -111,21 +122,20 @@ def test_row_metrics_equal_eager_attention(name, model_and_tokenizer):
             assert np.abs(trace.rows[metric] - values).max() < tolerance, metric
 
 
-@models
-def test_tokens_equal_those_of_generate(name, model_and_tokenizer):
+@extents
+def test_tokens_equal_those_of_generate(name, num_prompts, share, model_and_tokenizer):
     model, tokenizer = model_and_tokenizer
-    for prompt in PROMPTS[name]:
-        trace = ec.trace_generation(model, prompt, max_new_tokens=200, tokenizer=tokenizer, do_sample=False)
+    steps = round(200 * share)
+    for prompt in PROMPTS[name][:num_prompts]:
+        trace = ec.trace_generation(model, prompt, max_new_tokens=steps, tokenizer=tokenizer, do_sample=False)
         inputs = tokenizer(prompt, return_tensors="pt", return_token_type_ids=False)
-        options = {"max_new_tokens": 200, "do_sample": False, "output_scores": True, "return_dict_in_generate": True}
+        options = {"max_new_tokens": steps, "do_sample": False, "output_scores": True, "return_dict_in_generate": True}
         plain = model.generate(**inputs, **options)
         expected = plain.sequences[0, inputs["input_ids"].shape[1] :].tolist()
         margins = [float(torch.diff(-scores[0].topk(2).values)) for scores in plain.scores]
         parted = next((i for i, (a, b) in enumerate(zip(trace.token_ids, expected, strict=False)) if a != b), None)
         if parted is not None:
-            print(
-                f"\n{name}, {prompt!r}: parts from generate at step {parted}, where sdpa's margin is {margins[parted]:.1e}"
-            )
+            print(f"\n{name}, {prompt!r}: parts from generate at step {parted}, margin {margins[parted]:.1e}")
             assert margins[parted] < 1e-3
             continue
         assert trace.token_ids == expected

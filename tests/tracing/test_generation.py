@@ -32,6 +32,7 @@ def test_a_model_by_name_is_the_loaded_model(tiny):
     assert by_name.model["name"] == "tiny"
     assert len(by_name.model["weights_sha256"]) == 64
     assert by_name.model["attn_implementation"] == "sdpa"
+    assert trace_tiny(tiny).model["weights_sha256"] is None
 
 
 def test_sampling_follows_its_seed_and_leaves_the_global_generator_alone(tiny):
@@ -70,6 +71,41 @@ def test_the_models_generation_config_is_honoured_and_overrides_are_recorded(tin
     assert model.generation_config.to_dict() == before
 
 
+def test_an_option_asked_for_as_none_is_none(tiny):
+    model, _ = tiny
+    whole = trace_tiny(tiny)
+    own = model.generation_config.eos_token_id
+    model.generation_config.eos_token_id = whole.token_ids[4]
+    try:
+        assert trace_tiny(tiny).num_steps < 12
+        assert trace_tiny(tiny, eos_token_id=None).token_ids == whole.token_ids
+    finally:
+        model.generation_config.eos_token_id = own
+
+
+def test_stop_strings_reach_generate(tiny):
+    whole = trace_tiny(tiny, max_new_tokens=40)
+    stop = whole.tokens[6].strip() or whole.tokens[7].strip()
+    assert stop in trace_tiny(tiny, max_new_tokens=40, stop_strings=[stop]).text[-len(stop) - 3 :]
+
+
+def test_errors_of_the_progress_callback_are_its_own(tiny):
+    def fail(steps):
+        raise ValueError("mine")
+
+    with pytest.raises(ValueError, match=r"^mine$"):
+        trace_tiny(tiny, progress=fail)
+
+
+def test_the_context_may_be_filled_to_its_end(tiny):
+    _, tokenizer = tiny
+    P = len(tokenizer("My lord,")["input_ids"])
+    with pytest.raises(InputError, match="context of 512"):
+        trace_tiny(tiny, max_new_tokens=514 - P)
+    whole = trace_tiny(tiny, max_new_tokens=513 - P)
+    assert whole.num_steps == 513 - P
+
+
 def test_an_end_of_sequence_token_ends_the_trace(tiny):
     whole = trace_tiny(tiny)
     end = whole.token_ids[4]
@@ -101,6 +137,16 @@ def test_a_one_token_prompt_and_a_single_step(tiny):
         ({"num_beams": 4}, "num_beams.*4"),
         ({"use_cache": False}, "use_cache.*False"),
         ({"temprature": 0.5}, "'temprature'"),
+        ({"max_length": 30}, "max_length=30"),
+        ({"prompt_lookup_num_tokens": 3}, "prompt_lookup_num_tokens=3"),
+        ({"guidance_scale": 2.0}, "guidance_scale=2.0"),
+        ({"return_dict_in_generate": True}, "return_dict_in_generate"),
+        ({"spectrum": "singular"}, "'singular'"),
+        ({"loop": {"min_cuont": 3}}, "min_cuont"),
+        ({"loop": {"min_count": 1}}, "min_count=1"),
+        ({"seed": -1}, "got -1"),
+        ({"max_new_tokens": 2.5}, "got 2.5"),
+        ({"prompt": "caf\udce9"}, "position 3"),
         ({"temperature": -1.0}, "-1.0"),
     ],
 )
@@ -114,3 +160,5 @@ def test_unknown_models_and_missing_tokenizers_are_named(tiny):
         ec.trace_generation("./nowhere", "x")
     with pytest.raises(InputError, match="tokenizer"):
         ec.trace_generation(tiny[0], "x")
+    with pytest.raises(InputError, match="its own tokenizer"):
+        ec.trace_generation("tiny", "x", tokenizer=tiny[1])

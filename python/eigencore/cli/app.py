@@ -49,7 +49,7 @@ def main() -> None:
         # Whoever read our output has gone; leave nothing for the interpreter to flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except OSError as error:
+    except (OSError, MemoryError) as error:
         _end(error, 1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,21 +36,20 @@ def trace(
 
     Leaves a run folder with trace.parquet, summary.json and report.html.
     """
-    from eigencore.store.run_folder import check_free, new_run_folder
+    from eigencore.cli.trace_output import print_trace
+    from eigencore.store import new_run_folder
 
     folder = out if out is not None else _default_folder(model)
-    check_free(folder, overwrite=overwrite)
     sampling = {"do_sample": do_sample, "temperature": temperature, "top_k": top_k, "top_p": top_p}
     generation = {name: value for name, value in sampling.items() if value is not None}
-    result = _traced_with_progress(model, prompt, max_new_tokens, seed=seed, dtype=dtype, device=device, **generation)
-
-    from eigencore.report import trace_page
-
+    options = {"seed": seed, "dtype": dtype, "device": device, **generation}
+    # The folder is opened first: a place that cannot be written to should cost no generation.
     with new_run_folder(folder, overwrite=overwrite) as work:
+        result = _traced_with_progress(model, prompt, max_new_tokens, **options)
         result.write_into(work)
-        (work / "report.html").write_text(trace_page(result), encoding="utf-8")
-    from eigencore.cli.trace_output import print_trace
+        from eigencore.report import trace_page
 
+        (work / "report.html").write_text(trace_page(result), encoding="utf-8")
     print_trace(result, folder)
 
 
@@ -57,7 +57,7 @@ def _traced_with_progress(model: str, prompt: str, max_new_tokens: int, **option
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         bar = bars.add_task(f"loading {model}", total=max_new_tokens)
@@ -70,5 +70,6 @@ def _traced_with_progress(model: str, prompt: str, max_new_tokens: int, **option
 
 
 def _default_folder(model: str) -> Path:
-    name = Path(model).name or "model"
-    return Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+    base = f"{Path(model).name or 'model'}-{datetime.now():%Y%m%d-%H%M%S}"
+    names = (base if attempt == 1 else f"{base}-{attempt}" for attempt in count(1))
+    return next(folder for name in names if not (folder := Path("runs") / name).exists())

@@ -26,8 +26,8 @@ _COLUMNS = {
 
 def print_trace(trace: Trace, folder: Path) -> None:
     """The text with its loop marked, a table per layer, and where the files are."""
-    console = Console(highlight=False)
-    console.print(_marked_text(trace))
+    console = Console(highlight=False, markup=False, emoji=False)
+    console.print(_marked_text(trace), soft_wrap=True)
     console.print()
     console.print(_loop_line(trace))
     console.print(_layer_table(trace))
@@ -38,13 +38,19 @@ def print_trace(trace: Trace, folder: Path) -> None:
 
 
 def _marked_text(trace: Trace) -> Text:
-    text = Text(trace.prompt, style="dim")
+    text = Text(_printable(trace.prompt), style="dim")
+    tokens = [_printable(token) for token in trace.tokens]
     if trace.loop is None:
-        return text.append(trace.text, style="not dim")
+        return text.append("".join(tokens), style="not dim")
     first, onset = trace.loop.first_copy_step, trace.loop.onset_step
-    text.append("".join(trace.tokens[:first]), style="not dim")
-    text.append("".join(trace.tokens[first:onset]), style="not dim black on yellow")
-    return text.append("".join(trace.tokens[onset:]), style="not dim yellow")
+    text.append("".join(tokens[:first]), style="not dim")
+    text.append("".join(tokens[first:onset]), style="not dim black on yellow")
+    return text.append("".join(tokens[onset:]), style="not dim yellow")
+
+
+def _printable(text: str) -> str:
+    """A model's text must not steer the terminal: control characters are shown, not sent."""
+    return "".join(c if c in "\n\t" or c.isprintable() or ord(c) > 0x9F else "\ufffd" for c in text)
 
 
 def _loop_line(trace: Trace) -> str:

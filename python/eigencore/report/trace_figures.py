@@ -53,7 +53,7 @@ def heat_map(trace: Trace) -> go.Figure:
     ]
     figure.update_layout(**_LAYOUT, height=420, updatemenus=[{"buttons": buttons, **_MENU}])
     figure.update_xaxes(title="head", dtick=1)
-    figure.update_yaxes(title="layer", autorange="reversed")
+    figure.update_yaxes(title="layer", autorange="reversed", dtick=max(1, trace.model["num_hidden_layers"] // 10))
     return figure
 
 
@@ -125,7 +125,7 @@ def _mean_over(values: npt.NDArray[np.float64], axis: int) -> npt.NDArray[np.flo
 
 def _visible_tokens(trace: Trace) -> list[str]:
     # Plotly reads a subset of HTML in hover texts.
-    return [escape(token.replace("\n", "⏎")) for token in trace.tokens]
+    return [escape(token.replace("\n", "⏎"), quote=False) for token in trace.tokens]
 
 
 def _shade_loop(figure: go.Figure, trace: Trace) -> None:

@@ -33,7 +33,7 @@ def token_texts(tokenizer: PreTrainedTokenizerBase, token_ids: Sequence[int], co
     for position, token_id in enumerate(token_ids):
         pending.append(int(token_id))
         known, text = decode(before) if before else "", decode(before + pending)
-        if text.endswith(_BROKEN) and position + 1 < len(token_ids) and len(pending) < 8:
+        if text.endswith(_BROKEN) and position + 1 < len(token_ids):
             texts.append("")
             continue
         texts.append(text[len(known) :])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,23 +11,23 @@ from typing import Any, cast
 import numpy as np
 import torch
 import transformers
-from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteria
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteria
 
 from eigencore import _core
 from eigencore.capture import AttentionRows, tap
+from eigencore.capture.attention_tap import require_eigen
 from eigencore.capture.row_reduction import ROW_FIELDS
-from eigencore.errors import InputError
+from eigencore.errors import CaptureError, EigencoreError, InputError
 from eigencore.metrics.catalogue import select_metrics
-from eigencore.models import ModelSource, load_source, locate_model
+from eigencore.models import ModelSource
 from eigencore.tracing.detokenize import token_texts
 from eigencore.tracing.loops import find_loop
+from eigencore.tracing.request import GenerationPlan, check_context, check_request, model_and_tokenizer, plan_generation
 from eigencore.tracing.signals import OUTPUT_SIGNALS, output_signals, repetition_4gram
 from eigencore.tracing.trace import F32, F64, Trace
 from eigencore.version import __version__
 
 Progress = Callable[[int], None]
-_UNSUPPORTED = {"num_beams": 1, "num_return_sequences": 1, "use_cache": True}
-_SAMPLING = ("temperature", "top_k", "top_p")
 
 
 def trace_generation(
@@ -36,6 +35,7 @@ def trace_generation(
     prompt: str,
     *,
     max_new_tokens: int = 200,
+    spectrum: str = "eigen",
     seed: int = 0,
     tokenizer: PreTrainedTokenizerBase | None = None,
     dtype: str = "float32",
@@ -50,7 +50,8 @@ def trace_generation(
         model: "tiny", "smollm2", a folder, a hub id, or a loaded model (then with `tokenizer`).
         prompt: as it is; no chat template is put around it.
         max_new_tokens: at most so many; an end-of-sequence token ends the text before.
-        seed: of torch's random numbers, for this call alone.
+        spectrum: "eigen", the one spectrum that a trace forms.
+        seed: of torch's random numbers, which are as before afterwards.
         tokenizer: of a loaded model.
         dtype, device: for a model given by name, as in `load_model`.
         loop: options of `find_loop`: max_pattern_size, min_pattern_size, min_count, min_count_simple.
@@ -60,34 +61,36 @@ def trace_generation(
             unless do_sample is given too.
 
     Raises:
-        InputError: empty prompt, one that does not fit the context, an unknown or unsupported generation option.
+        InputError: empty prompt, one that does not fit the context, an unknown or unsupported option.
         ModelNotFoundError, ModelError: the model cannot be had.
         UnsupportedModelError, CaptureError: its attention cannot be captured.
     """
-    _check_request(prompt, max_new_tokens)
-    source, loaded, tokenizer = _model_and_tokenizer(model, tokenizer, dtype, device)
-    config, overridden = _generation_config(loaded, max_new_tokens, generation)
+    require_eigen(spectrum)
+    check_request(prompt, max_new_tokens, seed, loop or {})
+    source, loaded, tokenizer = model_and_tokenizer(model, tokenizer, dtype, device)
+    plan = plan_generation(loaded, max_new_tokens, generation)
     inputs = tokenizer(prompt, return_tensors="pt", return_token_type_ids=False).to(loaded.device)
-    _check_context(loaded, inputs["input_ids"].shape[1], max_new_tokens)
+    P = inputs["input_ids"].shape[1]
+    check_context(loaded, P, max_new_tokens)
     observer = _StepObserver(progress)
     attn_implementation = loaded.config._attn_implementation
     with torch.random.fork_rng(), torch.no_grad(), observer.watch(loaded), tap(loaded) as tapped:
         torch.manual_seed(seed)
-        try:
-            output = cast("Any", loaded).generate(**inputs, generation_config=config, stopping_criteria=[observer])
-        except ValueError as error:
-            raise InputError(f"generate refused its options: {str(error).splitlines()[0]}") from error
-    P = inputs["input_ids"].shape[1]
+        output = _generate(loaded, tokenizer, inputs, plan, observer)
     prompt_ids, token_ids = output[0, :P].tolist(), output[0, P:].tolist()
     rows = _rows_RLH(tapped.rows)
+    if not len(token_ids) == observer.num_steps == len(rows["self_weight"]) - P + 1:
+        raise CaptureError(
+            f"{len(token_ids)} tokens came of {observer.num_steps} steps; a trace needs one forward pass for each token"
+        )
     tokens = token_texts(tokenizer, token_ids, prompt_ids)
     return Trace(
         model=_describe_model(loaded, source, attn_implementation),
         settings={
             "max_new_tokens": max_new_tokens,
             "seed": seed,
-            "generation": _plain(config.to_diff_dict()),
-            "overridden": _plain(overridden),
+            "generation": plan.in_force(),
+            "overridden": plan.overridden_plainly(),
         },
         versions=_versions(),
         prompt=prompt,
@@ -100,6 +103,30 @@ def trace_generation(
         rows=rows,
         loop=find_loop(token_ids, tokens, **(loop or {})),
     )
+
+
+def _generate(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    inputs: Any,
+    plan: GenerationPlan,
+    observer: _StepObserver,
+) -> torch.Tensor:
+    own = model.generation_config
+    # generate fills what is None from the model's own config; for this call that is the plan too, so that an option
+    # asked for as None is None.
+    model.generation_config = plan.config
+    try:
+        output: torch.Tensor = cast("Any", model).generate(
+            **inputs, generation_config=plan.config, stopping_criteria=[observer], tokenizer=tokenizer
+        )
+    except ValueError as error:
+        if observer.num_steps or isinstance(error, EigencoreError):
+            raise
+        raise InputError(f"generate refused its options: {str(error).splitlines()[0]}") from error
+    finally:
+        model.generation_config = own
+    return output
 
 
 class _StepObserver(StoppingCriteria):
@@ -130,64 +157,15 @@ class _StepObserver(StoppingCriteria):
             self._progress(len(self._signals))
         return torch.zeros(input_ids.shape[0], dtype=torch.bool, device=input_ids.device)
 
+    @property
+    def num_steps(self) -> int:
+        """Tokens chosen so far."""
+        return len(self._signals)
+
     def signals(self) -> dict[str, F64]:
         """Signal name -> (S,)."""
         table = torch.stack(self._signals).cpu().numpy()
         return {name: table[:, i].copy() for i, name in enumerate(OUTPUT_SIGNALS)}
-
-
-def _check_request(prompt: str, max_new_tokens: int) -> None:
-    if not prompt:
-        raise InputError("the prompt is empty; give at least one character")
-    if max_new_tokens < 1:
-        raise InputError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
-
-
-def _model_and_tokenizer(
-    model: str | Path | PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, dtype: str, device: str
-) -> tuple[ModelSource, PreTrainedModel, PreTrainedTokenizerBase]:
-    if not isinstance(model, PreTrainedModel):
-        source = locate_model(model)
-        return source, *load_source(source, dtype=dtype, device=device)
-    if tokenizer is None:
-        raise InputError("a loaded model needs its tokenizer: trace_generation(model, prompt, tokenizer=tokenizer)")
-    name = str(getattr(model.config, "_name_or_path", "") or type(model).__name__)
-    folder = Path(name)
-    return ModelSource(name, folder if folder.is_dir() else None), model, tokenizer
-
-
-def _generation_config(
-    model: PreTrainedModel, max_new_tokens: int, asked: dict[str, Any]
-) -> tuple[GenerationConfig, dict[str, Any]]:
-    """The model's generation_config with what was asked for on top, and the part of that which changes it."""
-    asked = dict(asked)
-    if any(asked.get(name) is not None for name in _SAMPLING):
-        asked.setdefault("do_sample", True)
-    for name, only in _UNSUPPORTED.items():
-        if asked.get(name, getattr(model.generation_config, name, None)) not in (only, None):
-            raise InputError(
-                f"a trace follows one sequence with a cache: {name} must be {only!r}, got {asked.get(name)!r}"
-            )
-    config = copy.deepcopy(model.generation_config)
-    own = {name: getattr(config, name, None) for name in asked}
-    unknown = config.update(**asked)  # type: ignore[no-untyped-call]
-    if unknown:
-        raise InputError(
-            f"unknown generation option {', '.join(map(repr, unknown))}; see transformers' GenerationConfig"
-        )
-    config.max_new_tokens, config.max_length = max_new_tokens, None
-    return config, {name: value for name, value in asked.items() if value != own[name]}
-
-
-def _check_context(model: PreTrainedModel, P: int, max_new_tokens: int) -> None:
-    if P == 0:
-        raise InputError("the prompt has no tokens; give at least one")
-    context = getattr(model.config, "max_position_embeddings", None)
-    if context is not None and P + max_new_tokens > context:
-        raise InputError(
-            f"the prompt has {P} tokens and max_new_tokens is {max_new_tokens}, together more than the model's context "
-            f"of {context}; shorten one of them"
-        )
 
 
 def _rows_RLH(rows: AttentionRows) -> dict[str, F32]:
@@ -220,6 +198,7 @@ def _describe_model(model: PreTrainedModel, source: ModelSource, attn_implementa
         "dtype": str(model.dtype).removeprefix("torch."),
         "device": str(model.device),
         "attn_implementation": attn_implementation,
+        "traced_with": "sdpa for the prompt, explicit rows for each token after it",
     }
 
 
@@ -230,17 +209,4 @@ def _versions() -> dict[str, str]:
         "torch": torch.__version__,
         "transformers": transformers.__version__,
         "numpy": np.__version__,
-    }
-
-
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """Values that JSON can hold as they are; others by their text."""
-    simple = (bool, int, float, str, type(None))
-    return {
-        k: v
-        if isinstance(v, simple)
-        else [str(x) if not isinstance(x, simple) else x for x in v]
-        if isinstance(v, (list, tuple))
-        else str(v)
-        for k, v in values.items()
     }

@@ -63,6 +63,9 @@ def find_loop(
         raise InputError(
             f"a loop has at least 2 copies, got min_count={min_count}, min_count_simple={min_count_simple}"
         )
+    if len(token_ids) != len(tokens):
+        raise InputError(f"expected as many texts as tokens, got {len(tokens)} for {len(token_ids)}")
+    token_ids = [int(token_id) for token_id in token_ids]
     S = len(token_ids)
     for period in range(min_pattern_size, min(max_pattern_size, S // 2) + 1):
         first = _start_of_period(token_ids, period)

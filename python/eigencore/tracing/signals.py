@@ -27,7 +27,7 @@ def output_signals(logits: torch.Tensor, token_id: torch.Tensor) -> torch.Tensor
     log_p = logits.double().log_softmax(-1)
     top = log_p.topk(2).values
     entropy_nats = -(log_p.exp() * log_p.clamp(min=torch.finfo(log_p.dtype).min)).sum()
-    surprisal_nats = -log_p[token_id]
+    surprisal_nats = 0.0 - log_p[token_id]
     return torch.stack((entropy_nats / math.log(2), top[0].exp(), top[0] - top[1], surprisal_nats / math.log(2)))
 
 

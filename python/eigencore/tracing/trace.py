@@ -10,21 +10,29 @@ import numpy as np
 import numpy.typing as npt
 
 from eigencore.errors import StoreError
-from eigencore.store import Schema, new_run_folder, read_summary, read_table, write_summary, write_table
+from eigencore.store import (
+    SUMMARY_NAME,
+    Schema,
+    new_run_folder,
+    read_summary,
+    read_table,
+    write_summary,
+    write_table,
+)
 from eigencore.tracing.loops import LoopEvent
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TRACE_SCHEMA = Schema("eigencore.trace", 1, 0)
-TABLE_NAME, SUMMARY_NAME = "trace.parquet", "summary.json"
+TABLE_NAME = "trace.parquet"
 _EIGEN_PREFIX = "eigen."
 
 F64: TypeAlias = npt.NDArray[np.float64]
 F32: TypeAlias = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trace:
     """One generation with its spectra. P prompt tokens, S generated tokens, L layers, H heads.
 
@@ -32,9 +40,10 @@ class Trace:
     """
 
     model: dict[str, Any]
-    """name, weights_sha256, model_type, dtype, device, attn_implementation, num_hidden_layers, num_attention_heads."""
+    """name, weights_sha256 (None for a model handed over loaded), model_type, num_parameters, num_hidden_layers,
+    num_attention_heads, dtype, device, attn_implementation (the model's own), traced_with."""
     settings: dict[str, Any]
-    """max_new_tokens, seed, generation (what is in force), overridden (what differs from the model's own defaults)."""
+    """max_new_tokens, seed, generation (the options in force), overridden (those that differ from the model's own)."""
     versions: dict[str, str]
     """Of eigencore, python, torch, transformers and numpy."""
     prompt: str
@@ -153,28 +162,41 @@ def load_trace(path: str | Path) -> Trace:
     summary = read_summary(folder / SUMMARY_NAME, TRACE_SCHEMA)
     table = read_table(folder / TABLE_NAME, TRACE_SCHEMA)
     try:
-        L, H = summary["model"]["num_hidden_layers"], summary["model"]["num_attention_heads"]
-        first_new = len(summary["prompt_token_ids"]) - 1
-        numbers = {n: v.reshape(-1, L, H) for n, v in table.items() if n not in ("row", "step", "layer", "head")}
-        prefix = len(_EIGEN_PREFIX)
-        return Trace(
-            model=summary["model"],
-            settings=summary["settings"],
-            versions=summary["versions"],
-            prompt=summary["prompt"],
-            prompt_token_ids=summary["prompt_token_ids"],
-            prompt_tokens=summary["prompt_tokens"],
-            token_ids=summary["token_ids"],
-            tokens=summary["tokens"],
-            signals={n: np.array(v, dtype=np.float64) for n, v in summary["signals"].items()},
-            metrics={n[prefix:]: v[first_new:] for n, v in numbers.items() if n.startswith(_EIGEN_PREFIX)},
-            rows={n: v for n, v in numbers.items() if not n.startswith(_EIGEN_PREFIX)},
-            loop=None if summary["loop"] is None else LoopEvent(**summary["loop"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
+        return _trace_of(summary, table)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise StoreError(
             f"{folder} is damaged: {TABLE_NAME} and {SUMMARY_NAME} do not fit together ({error})"
         ) from error
+
+
+def _trace_of(summary: dict[str, Any], table: dict[str, Any]) -> Trace:
+    P, S = len(summary["prompt_token_ids"]), len(summary["token_ids"])
+    shape = (P + S - 1, summary["model"]["num_hidden_layers"], summary["model"]["num_attention_heads"])
+    for name, expected in zip(("row", "layer", "head"), np.indices(shape), strict=True):
+        if not np.array_equal(table.pop(name), expected.reshape(-1)):
+            raise ValueError(f"column {name} is not that of {shape[0]} rows, {shape[1]} layers and {shape[2]} heads")
+    first_new = int(np.sum(np.isnan(table.pop("step").astype(np.float64))) / (shape[1] * shape[2]))
+    if first_new != P - 1 or len(summary["prompt_tokens"]) != P or len(summary["tokens"]) != S:
+        raise ValueError(f"not all is of {P} prompt tokens and {S} generated ones")
+    numbers = {name: values.reshape(shape) for name, values in table.items()}
+    signals = {name: np.array(values, dtype=np.float64) for name, values in summary["signals"].items()}
+    if any(len(values) != S for values in signals.values()):
+        raise ValueError(f"signals are not of {S} steps")
+    eigen = len(_EIGEN_PREFIX)
+    return Trace(
+        model=summary["model"],
+        settings=summary["settings"],
+        versions=summary["versions"],
+        prompt=summary["prompt"],
+        prompt_token_ids=summary["prompt_token_ids"],
+        prompt_tokens=summary["prompt_tokens"],
+        token_ids=summary["token_ids"],
+        tokens=summary["tokens"],
+        signals=signals,
+        metrics={name[eigen:]: values[P - 1 :] for name, values in numbers.items() if name.startswith(_EIGEN_PREFIX)},
+        rows={name: values for name, values in numbers.items() if not name.startswith(_EIGEN_PREFIX)},
+        loop=None if summary["loop"] is None else LoopEvent(**summary["loop"]),
+    )
 
 
 def _finite_mean(values: npt.NDArray[Any]) -> float:
