@@ -8,7 +8,16 @@ import numpy as np
 import numpy.typing as npt
 
 from eigencore import _core
-from eigencore.arrays import Array, as_array, as_matrix_batch, check_square, compute_dtype, like_source, scalar_name
+from eigencore.arrays import (
+    Array,
+    ComputeDtype,
+    as_array,
+    as_matrix_batch,
+    check_square,
+    compute_dtype,
+    like_source,
+    scalar_name,
+)
 from eigencore.errors import DtypeError, InputError, ShapeError, StructureError
 from eigencore.linalg import Structure, core_structure
 from eigencore.metrics.catalogue import select_metrics
@@ -75,11 +84,9 @@ def batch_metrics(
     if check and structure == "causal":
         _check_causal(array, checked_lengths)
     if not isinstance(array, np.ndarray) and array.device.type == "cuda" and spectrum == "eigen":
-        from eigencore.metrics import on_device
-
-        if structure == "causal" or (structure == "auto" and on_device.is_causal(array, checked_lengths)):
-            columns, codes = on_device.diagonal_metrics(array, checked_lengths, compute)
-            return _assemble_torch(columns, codes, checked_lengths, n, names)
+        measured = _measured_on_device(array, structure, names, checked_lengths, compute)
+        if measured is not None:
+            return measured
     batch = as_matrix_batch(array)
     measure = _core.metrics_f64 if compute == "float64" else _core.metrics_f32
     flat_lengths = None if checked_lengths is None else checked_lengths.reshape(-1)
@@ -141,14 +148,20 @@ def _assemble(
     )
 
 
-def _assemble_torch(
-    columns: dict[str, torch.Tensor],
-    status: torch.Tensor,
-    lengths: npt.NDArray[np.int64] | None,
-    n: int,
+def _measured_on_device(
+    a: torch.Tensor,
+    structure: Structure,
     names: tuple[str, ...],
-) -> SpectralMetrics:
-    sizes = np.full(tuple(status.shape), n, np.int64) if lengths is None else lengths
+    lengths: npt.NDArray[np.int64] | None,
+    compute: ComputeDtype,
+) -> SpectralMetrics | None:
+    """Eigen metrics of causal matrices where they lie, or None for others."""
+    from eigencore.metrics import on_device
+
+    if structure == "dense" or (structure == "auto" and not on_device.is_causal(a, lengths)):
+        return None
+    columns, status = on_device.diagonal_metrics(a, lengths, compute)
+    sizes = np.full(tuple(status.shape), a.shape[-1], np.int64) if lengths is None else lengths
     return SpectralMetrics(
         spectrum="eigen", n=like_source(sizes, status), status=status, **{name: columns[name] for name in names}
     )

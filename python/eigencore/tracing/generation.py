@@ -73,25 +73,14 @@ def trace_generation(
     P = inputs["input_ids"].shape[1]
     check_context(loaded, P, max_new_tokens)
     observer = _StepObserver(progress)
-    attn_implementation = loaded.config._attn_implementation
-    with torch.random.fork_rng(), torch.no_grad(), observer.watch(loaded), tap(loaded) as tapped:
+    with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(seed)
-        output = _generate(loaded, tokenizer, inputs, plan, observer)
-    prompt_ids, token_ids = output[0, :P].tolist(), output[0, P:].tolist()
-    rows = _rows_RLH(tapped.rows)
-    if not len(token_ids) == observer.num_steps == len(rows["self_weight"]) - P + 1:
-        raise CaptureError(
-            f"{len(token_ids)} tokens came of {observer.num_steps} steps; a trace needs one forward pass for each token"
-        )
+        token_ids, rows = _generate(loaded, tokenizer, inputs, plan, observer)
+    prompt_ids = inputs["input_ids"][0].tolist()
     tokens = token_texts(tokenizer, token_ids, prompt_ids)
     return Trace(
-        model=_describe_model(loaded, source, attn_implementation),
-        settings={
-            "max_new_tokens": max_new_tokens,
-            "seed": seed,
-            "generation": plan.in_force(),
-            "overridden": plan.overridden_plainly(),
-        },
+        model=_describe_model(loaded, source),
+        settings={"max_new_tokens": max_new_tokens, "seed": seed, **plan.describe()},
         versions=_versions(),
         prompt=prompt,
         prompt_token_ids=prompt_ids,
@@ -111,22 +100,30 @@ def _generate(
     inputs: Any,
     plan: GenerationPlan,
     observer: _StepObserver,
-) -> torch.Tensor:
+) -> tuple[list[int], dict[str, F32]]:
+    """The tokens generated, and row metric name -> (rows, L, H)."""
     own = model.generation_config
     # generate fills what is None from the model's own config; for this call that is the plan too, so that an option
     # asked for as None is None.
     model.generation_config = plan.config
     try:
-        output: torch.Tensor = cast("Any", model).generate(
-            **inputs, generation_config=plan.config, stopping_criteria=[observer], tokenizer=tokenizer
-        )
+        with observer.watch(model), tap(model) as tapped:
+            output = cast("Any", model).generate(
+                **inputs, generation_config=plan.config, stopping_criteria=[observer], tokenizer=tokenizer
+            )
     except ValueError as error:
         if observer.num_steps or isinstance(error, EigencoreError):
             raise
         raise InputError(f"generate refused its options: {str(error).splitlines()[0]}") from error
     finally:
         model.generation_config = own
-    return output
+    P, rows = inputs["input_ids"].shape[1], _rows_RLH(tapped.rows)
+    token_ids = output[0, P:].tolist()
+    if not len(token_ids) == observer.num_steps == len(rows["self_weight"]) - P + 1:
+        raise CaptureError(
+            f"{len(token_ids)} tokens came of {observer.num_steps} steps; a trace needs one forward pass for each token"
+        )
+    return token_ids, rows
 
 
 class _StepObserver(StoppingCriteria):
@@ -187,7 +184,7 @@ def _metrics_SLH(log_self_weight: F32, P: int) -> dict[str, F64]:
     return {name: table[:, :, i].reshape(-1, L, H).copy() for i, name in enumerate(_core.METRIC_NAMES) if name in names}
 
 
-def _describe_model(model: PreTrainedModel, source: ModelSource, attn_implementation: str) -> dict[str, Any]:
+def _describe_model(model: PreTrainedModel, source: ModelSource) -> dict[str, Any]:
     return {
         "name": source.name,
         "weights_sha256": source.weights_sha256(),
@@ -197,7 +194,7 @@ def _describe_model(model: PreTrainedModel, source: ModelSource, attn_implementa
         "num_attention_heads": model.config.num_attention_heads,
         "dtype": str(model.dtype).removeprefix("torch."),
         "device": str(model.device),
-        "attn_implementation": attn_implementation,
+        "attn_implementation": model.config._attn_implementation,
         "traced_with": "sdpa for the prompt, explicit rows for each token after it",
     }
 

@@ -34,15 +34,12 @@ class GenerationPlan:
     overridden: dict[str, Any]
     """What was asked for and differs from the model's own."""
 
-    def in_force(self) -> dict[str, Any]:
-        """The options in force, as JSON can hold them; what is not set is left out."""
+    def describe(self) -> dict[str, Any]:
+        """generation (the options in force; what is not set is left out) and overridden, as JSON can hold them."""
         values = {k: v for k, v in self.config.to_dict().items() if v is not None and not k.startswith("_")}
         values.pop("transformers_version", None)
-        return _plain(values | {"do_sample": bool(self.config.do_sample)})
-
-    def overridden_plainly(self) -> dict[str, Any]:
-        """`overridden`, as JSON can hold it."""
-        return _plain(self.overridden)
+        in_force = values | {"do_sample": bool(self.config.do_sample)}
+        return {"generation": _plain(in_force), "overridden": _plain(self.overridden)}
 
 
 def check_request(prompt: str, max_new_tokens: int, seed: int, loop: dict[str, int]) -> None:

@@ -1,4 +1,4 @@
-"""The tap against eager attention, which forms every matrix, and the promise to leave the model as it was."""
+"""The rows that a tap takes, against eager attention, which forms every matrix."""
 
 import math
 
@@ -7,41 +7,10 @@ import numpy as np
 import pytest
 import torch
 from eigencore.capture.row_reduction import QUERY_BLOCK, ROW_FIELDS
-from eigencore.errors import CaptureError, InputError, UnsupportedModelError
-from transformers import DynamicCache, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, StaticCache
+from transformers import DynamicCache, StaticCache
 
+from tests.capture.small_llama import eager_attention, small_model, tokens
 from tests.oracles import EIGEN_METRICS, assert_metrics_match, spectrum_metrics
-
-
-def small_model(seed=0, dtype=torch.float32, **options):
-    """A random Llama of 2 layers, 4 heads on 2 key/value heads, with logits large enough to matter."""
-    torch.manual_seed(seed)
-    sizes = {
-        "vocab_size": 97,
-        "hidden_size": 32,
-        "intermediate_size": 48,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "max_position_embeddings": 512,
-        "pad_token_id": 0,
-    }
-    model = LlamaForCausalLM(LlamaConfig(**{**sizes, **options})).eval()
-    with torch.no_grad():
-        for layer in model.model.layers:
-            layer.self_attn.q_proj.weight *= 8
-            layer.self_attn.k_proj.weight *= 8
-    return model.to(dtype)
-
-
-def eager_attention(model, **inputs):
-    """(L, B, H, T, T) float64, from a full forward that forms every matrix."""
-    before = model.config._attn_implementation
-    model.set_attn_implementation("eager")
-    with torch.no_grad():
-        attentions = model(**inputs, output_attentions=True, use_cache=False).attentions
-    model.set_attn_implementation(before)
-    return torch.stack(attentions).double()
 
 
 def statistics_of(A, first_key):
@@ -67,10 +36,6 @@ def assert_rows_equal(rows, A, keep, first_key):
         assert got.shape == values.shape
         assert (got - values)[where].abs().max() < tolerances.get(name, 5e-6), name
         assert got[~where].isnan().all(), name
-
-
-def tokens(*shape, seed=0):
-    return torch.randint(3, 97, shape, generator=torch.Generator().manual_seed(seed))
 
 
 def test_prefill_rows_equal_eager_over_several_blocks_of_queries():
@@ -149,14 +114,6 @@ def test_a_cropped_cache_drops_the_rows_it_drops():
     torch.testing.assert_close(tap.rows.self_weight, expected.rows.self_weight, rtol=1e-5, atol=1e-6)
 
 
-def test_a_cache_begun_before_the_tap_is_refused():
-    model, ids, past = small_model(), tokens(1, 12), DynamicCache()
-    with torch.no_grad():
-        model(ids[:, :8], past_key_values=past)
-        with ec.tap(model), pytest.raises(CaptureError, match="8 tokens, of which this tap has seen 0"):
-            model(ids[:, 8:], past_key_values=past)
-
-
 def test_the_output_is_that_of_sdpa():
     model, ids = small_model(), tokens(2, 40)
     mask = torch.ones_like(ids)
@@ -231,50 +188,6 @@ def test_rows_of_half_precision_models_are_accumulated_in_float32(dtype):
             assert (getattr(tap.rows, name)[idx : idx + 1] - expected[name]).abs().max() < 2e-5, name
 
 
-def everything_about(model):
-    hooks = [
-        (len(m._forward_hooks), len(m._forward_pre_hooks), len(m._backward_hooks), m.training) for m in model.modules()
-    ]
-    weights = [p.clone() for p in model.parameters()]
-    return model.config.to_dict(), model.config._attn_implementation, hooks, weights
-
-
-def assert_nothing_changed(before, after):
-    assert before[:3] == after[:3]
-    assert all(torch.equal(a, b) for a, b in zip(before[3], after[3], strict=True))
-
-
-@pytest.mark.parametrize("implementation", ["sdpa", "eager"])
-def test_the_model_is_as_before(implementation):
-    model = small_model(attn_implementation=implementation)
-    before = everything_about(model)
-    with torch.no_grad(), ec.tap(model):
-        model(tokens(1, 5))
-    assert_nothing_changed(before, everything_about(model))
-
-
-def test_the_model_is_as_before_after_an_exception():
-    model = small_model()
-    before = everything_about(model)
-    with pytest.raises(KeyError), ec.tap(model):
-        raise KeyError
-    assert_nothing_changed(before, everything_about(model))
-    with pytest.raises(IndexError), torch.no_grad(), ec.tap(model):
-        model(torch.tensor([[1000]]))
-    assert_nothing_changed(before, everything_about(model))
-
-
-def test_a_forward_that_failed_leaves_no_rows_behind():
-    model, ids, past = small_model(), tokens(1, 10), DynamicCache()
-    with torch.no_grad(), ec.tap(model) as tap:
-        model(ids[:, :6], past_key_values=past)
-        hook = model.model.layers[1].register_forward_pre_hook(lambda *_: (_ for _ in ()).throw(RuntimeError("stop")))
-        with pytest.raises(RuntimeError, match="stop"):
-            model(ids[:, 6:], past_key_values=past)
-        hook.remove()
-        assert tap.rows.self_weight.shape[-1] == 6
-
-
 def test_two_caches_under_one_tap_have_a_record_each():
     model, a, b = small_model(), tokens(1, 11, seed=1), tokens(1, 20, seed=2)
     past_a, past_b = DynamicCache(), DynamicCache()
@@ -299,13 +212,6 @@ def test_rows_follow_the_sequences_of_a_beam_search():
     for b in range(3):
         distances = (tap.rows.self_weight - diagonals[:, b : b + 1]).abs().amax(dim=(0, 2, 3))
         assert distances.min() < 1e-5
-
-
-def test_a_cache_is_let_go_with_the_tap():
-    model, ids, past = small_model(), tokens(1, 5), DynamicCache()
-    with torch.no_grad(), ec.tap(model):
-        model(ids, past_key_values=past)
-    assert "reorder_cache" not in vars(past)
 
 
 def test_padding_fed_token_by_token_does_not_spoil_the_tokens_after_it():
@@ -381,75 +287,6 @@ def test_a_failure_in_the_model_is_a_status_and_not_padding():
     np.testing.assert_array_equal(metrics.n, np.full((2, 1, 4), 9))
 
 
-def test_masks_that_are_not_causal_are_refused():
-    model, ids = small_model(), tokens(1, 6)
-    prefix = torch.ones(1, 1, 6, 6).tril().bool()
-    prefix[..., :3, :3] = True
-    with torch.no_grad(), ec.tap(model):
-        with pytest.raises(CaptureError, match="what comes after"):
-            model(ids, attention_mask=prefix)
-        with pytest.raises(CaptureError, match="float32"):
-            model(ids, attention_mask=torch.zeros(1, 1, 6, 6))
-        model(ids, attention_mask=torch.ones(1, 1, 6, 6).tril().bool())
-
-
-def test_models_that_share_a_config_do_not_disturb_one_another():
-    config = LlamaConfig(**small_model().config.to_dict())
-    one, other, ids = LlamaForCausalLM(config).eval(), LlamaForCausalLM(config).eval(), tokens(1, 6)
-    with torch.no_grad():
-        expected = other(ids).logits
-        with ec.tap(one) as tap:
-            assert torch.equal(other(ids).logits, expected)
-            with pytest.raises(CaptureError, match="shares its config"), ec.tap(other):
-                pass
-            one(ids)
-    assert len(tap.records) == 1
-    assert config._attn_implementation == "sdpa"
-
-
-def test_two_models_are_tapped_apart_and_one_model_only_once():
-    one, other, ids = small_model(0), small_model(1), tokens(1, 8)
-    with torch.no_grad(), ec.tap(one) as first, ec.tap(other) as second:
-        one(ids)
-        other(ids)
-        with pytest.raises(CaptureError, match="tapped already"), ec.tap(one):
-            pass
-        one(ids)
-    assert (len(first.records), len(second.records)) == (2, 1)
-    assert not torch.equal(first.rows.self_weight, second.rows.self_weight)
-
-
-def test_a_layer_that_was_not_seen_is_an_error():
-    model = small_model()
-    model.model.layers[1].self_attn.forward = lambda hidden_states, **_: (hidden_states, None)
-    with torch.no_grad(), ec.tap(model), pytest.raises(CaptureError, match=r"1 of 2 attention layers.*\[1\]"):
-        model(tokens(1, 5))
-
-
-def test_gradients_pass_through_a_tapped_forward():
-    model, ids = small_model(), tokens(1, 9)
-    model(ids, labels=ids).loss.backward()
-    expected = [p.grad.clone() for p in model.parameters()]
-    model.zero_grad()
-    with ec.tap(model) as tap:
-        model(ids, labels=ids).loss.backward()
-    assert not tap.rows.self_weight.requires_grad
-    for p, grad in zip(model.parameters(), expected, strict=True):
-        assert torch.equal(p.grad, grad)
-
-
-def test_gradient_checkpointing_does_not_count_a_layer_twice():
-    model, ids = small_model(), tokens(1, 9)
-    model.activation_checkpointing_enable()
-    model.train()
-    with ec.tap(model) as tap:
-        model(ids, labels=ids, use_cache=False).loss.backward()
-    assert len(tap.records) == 1
-    with torch.no_grad(), ec.tap(model.eval()) as plain:
-        model(ids)
-    assert torch.equal(tap.rows.row_entropy, plain.rows.row_entropy)
-
-
 def test_the_base_model_can_be_tapped():
     model, ids = small_model(), tokens(1, 6)
     with torch.no_grad(), ec.tap(model) as outer:
@@ -457,21 +294,6 @@ def test_the_base_model_can_be_tapped():
     with torch.no_grad(), ec.tap(model.model) as inner:
         model.model(ids)
     assert torch.equal(outer.rows.self_weight, inner.rows.self_weight)
-
-
-def test_what_cannot_be_tapped_says_so():
-    gpt2 = GPT2LMHeadModel(GPT2Config(vocab_size=50, n_embd=16, n_layer=1, n_head=2, n_positions=32))
-    with pytest.raises(UnsupportedModelError, match="'gpt2'"), ec.tap(gpt2):
-        pass
-    model = small_model()
-    with ec.tap(model) as tap:
-        with pytest.raises(CaptureError, match="no complete forward pass"):
-            _ = tap.rows
-        with pytest.raises(CaptureError, match="output_attentions"):
-            model(tokens(1, 3), output_attentions=True)
-        model(tokens(1, 3))
-        with pytest.raises(InputError, match="'singular'"):
-            tap.metrics("singular")
 
 
 def test_tap_metrics_equal_the_definitions_on_the_tapped_diagonal():
