@@ -1,4 +1,5 @@
 import math
+import threading
 
 import eigencore as ec
 import mpmath
@@ -165,6 +166,17 @@ def test_causal_reads_only_the_diagonal():
     a = np.full((4, 5, 5), np.nan)
     a[:, range(5), range(5)] = np.arange(1, 6)
     np.testing.assert_array_equal(ec.eigvals(a, structure="causal"), np.tile([5, 4, 3, 2, 1], (4, 1)))
+
+
+def test_other_threads_run_while_the_core_computes():
+    a = np.random.default_rng(5).dirichlet(np.ones(300), size=(2, 300))
+    worker = threading.Thread(target=ec.svdvals, args=(a,))
+    turns = 0
+    worker.start()
+    while worker.is_alive():
+        turns += 1
+    # With the lock held, this loop would get a turn or two: before the call and after it.
+    assert turns > 1000
 
 
 def test_unknown_options_are_named():
