@@ -1,4 +1,5 @@
 #include <pybind11/complex.h>
+#include <pybind11/native_enum.h>
 #include <pybind11/stl.h>
 
 #include "../src/spectrum_metrics.hpp"
@@ -61,18 +62,21 @@ void register_spectra(pybind11::module_& m) {
   namespace py = pybind11;
   using namespace eigencore;
 
-  py::enum_<Scalar>(m, "Scalar")
+  py::native_enum<Scalar>(m, "Scalar", "enum.Enum")
       .value("float16", Scalar::float16)
       .value("bfloat16", Scalar::bfloat16)
       .value("float32", Scalar::float32)
-      .value("float64", Scalar::float64);
-  py::enum_<Structure>(m, "Structure")
+      .value("float64", Scalar::float64)
+      .finalize();
+  py::native_enum<Structure>(m, "Structure", "enum.Enum")
       .value("auto", Structure::automatic)
       .value("causal", Structure::causal)
-      .value("dense", Structure::dense);
-  py::enum_<Spectrum>(m, "Spectrum")
+      .value("dense", Structure::dense)
+      .finalize();
+  py::native_enum<Spectrum>(m, "Spectrum", "enum.Enum")
       .value("eigen", Spectrum::eigen)
-      .value("singular", Spectrum::singular);
+      .value("singular", Spectrum::singular)
+      .finalize();
   m.attr("METRIC_NAMES") = py::tuple(py::cast(kMetricNames));
 
   const auto a = py::arg("a").noconvert();
