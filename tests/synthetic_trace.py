@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from eigencore.metrics.catalogue import SPECTRUM_METRICS
 from eigencore.tracing import LoopEvent, Trace
 from eigencore.tracing.signals import SIGNAL_DESCRIPTIONS

@@ -1,11 +1,11 @@
 """What callers may hand in, and what comes back: kinds, types, layouts, and errors that name the value."""
 
-import eigencore as ec
 import numpy as np
 import pytest
 import torch
-from eigencore.errors import DtypeError, ShapeError
 
+import eigencore as ec
+from eigencore.errors import DtypeError, ShapeError
 from tests.oracles import causal_softmax
 
 CALLS = {

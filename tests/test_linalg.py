@@ -1,14 +1,14 @@
 import math
 import threading
 
-import eigencore as ec
 import mpmath
 import numpy as np
 import pytest
-from eigencore.errors import InputError
 from hypothesis import given
 from hypothesis import strategies as st
 
+import eigencore as ec
+from eigencore.errors import InputError
 from tests.oracles import causal_softmax
 from tests.strategies import attention_like, block_triangular, causal, seeds
 

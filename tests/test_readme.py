@@ -13,7 +13,7 @@ def test_python_examples_run(tmp_path, monkeypatch, capsys):
     assert len(blocks) >= 3
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)
-    assert (tmp_path / "runs" / "hamlet" / "trace.parquet").is_file()
+    assert (tmp_path / "runs" / "morrow" / "trace.parquet").is_file()
     printed = capsys.readouterr().out
     assert "(100, 6, 6)" in printed
     assert "(12, 8)" in printed

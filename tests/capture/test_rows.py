@@ -2,13 +2,13 @@
 
 import math
 
-import eigencore as ec
 import numpy as np
 import pytest
 import torch
-from eigencore.capture.row_reduction import QUERY_BLOCK, ROW_FIELDS
 from transformers import DynamicCache, StaticCache
 
+import eigencore as ec
+from eigencore.capture.row_reduction import QUERY_BLOCK, ROW_FIELDS
 from tests.capture.small_llama import eager_attention, small_model, tokens
 from tests.oracles import EIGEN_METRICS, assert_metrics_match, spectrum_metrics
 

@@ -1,11 +1,11 @@
 """The promise to leave the model as it was, to keep models apart, and to refuse what a tap cannot see."""
 
-import eigencore as ec
 import pytest
 import torch
-from eigencore.errors import CaptureError, InputError, UnsupportedModelError
 from transformers import DynamicCache, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
+import eigencore as ec
+from eigencore.errors import CaptureError, InputError, UnsupportedModelError
 from tests.capture.small_llama import small_model, tokens
 
 

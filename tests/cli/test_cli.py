@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+
 from eigencore.cli.app import main
 from eigencore.tracing import load_trace
 from eigencore.version import __version__
-
 from tests.synthetic_trace import synthetic_trace
 
 PROGRAM = "from eigencore.cli.app import main; main()"

@@ -1,15 +1,15 @@
 import math
 
-import eigencore as ec
 import numpy as np
 import pytest
 import torch
-from eigencore.errors import DtypeError, InputError, NumericalError, ShapeError, StructureError, UnknownMetricError
-from eigencore.metrics import SPECTRUM_METRICS, Status, metrics_from_log_magnitudes
-from eigencore.metrics.on_device import diagonal_metrics, is_causal
 from hypothesis import given
 from hypothesis import strategies as st
 
+import eigencore as ec
+from eigencore.errors import DtypeError, InputError, NumericalError, ShapeError, StructureError, UnknownMetricError
+from eigencore.metrics import SPECTRUM_METRICS, Status, metrics_from_log_magnitudes
+from eigencore.metrics.on_device import diagonal_metrics, is_causal
 from tests.oracles import EIGEN_METRICS, assert_metrics_match, causal_softmax, spectrum_metrics
 from tests.strategies import attention_like, causal, seeds
 

@@ -1,9 +1,9 @@
-import eigencore as ec
 import numpy as np
 import pytest
-from eigencore.metrics import ROW_METRICS
 from hypothesis import given
 
+import eigencore as ec
+from eigencore.metrics import ROW_METRICS
 from tests.oracles import assert_metrics_match, row_metrics
 from tests.strategies import attention_like, causal
 

@@ -4,9 +4,10 @@ import hashlib
 import json
 import shutil
 
-import eigencore as ec
 import pytest
 import torch
+
+import eigencore as ec
 from eigencore.errors import InputError, ModelError, ModelNotFoundError
 from eigencore.models import ModelSource, locate_model, smollm2
 from eigencore.models.loading import TINY_FOLDER

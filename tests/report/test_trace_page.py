@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from eigencore.report import trace_page
 from eigencore.tracing import Trace
-
 from tests.synthetic_trace import HEADS, HOSTILE_MARKUP, LAYERS, synthetic_trace
 
 VOID = {"meta", "br", "link", "img", "input", "hr", "base"}

@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from eigencore.errors import SchemaError, StoreError
-from eigencore.store import Schema, read_summary, read_table, write_summary, write_table
 from hypothesis import given
 from hypothesis import strategies as st
+
+from eigencore.errors import SchemaError, StoreError
+from eigencore.store import Schema, read_summary, read_table, write_summary, write_table
 
 SCHEMA = Schema("eigencore.example", 3, 4)
 

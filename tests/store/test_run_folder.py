@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from eigencore.errors import StoreError
 from eigencore.store import Schema, new_run_folder, write_summary
 

@@ -3,11 +3,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from eigencore.tracing.detokenize import token_texts
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
+
+from eigencore.tracing.detokenize import token_texts
 
 TEXTS = (
     "Once upon a time",

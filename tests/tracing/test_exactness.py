@@ -7,12 +7,12 @@
 
 import math
 
-import eigencore as ec
 import numpy as np
 import pytest
 import scipy.linalg
 import torch
 
+import eigencore as ec
 from tests.oracles import EIGEN_METRICS, assert_metrics_match, spectrum_metrics
 
 PROMPTS = {

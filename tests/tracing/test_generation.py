@@ -1,9 +1,10 @@
 """What trace_generation takes, honours, refuses, and leaves alone."""
 
-import eigencore as ec
 import numpy as np
 import pytest
 import torch
+
+import eigencore as ec
 from eigencore.errors import InputError, ModelNotFoundError
 
 

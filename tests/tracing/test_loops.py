@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from eigencore.errors import InputError
-from eigencore.tracing import LoopEvent, find_loop
 from hypothesis import given
 from hypothesis import strategies as st
+
+from eigencore.errors import InputError
+from eigencore.tracing import LoopEvent, find_loop
 
 TEXT_OF = {letter: f" {letter}" for letter in "abcdefgh"} | {"n": "\n"} | {mark: mark for mark in ".-|"}
 

@@ -7,9 +7,10 @@ import pytest
 import scipy.special
 import scipy.stats
 import torch
-from eigencore.tracing.signals import OUTPUT_SIGNALS, SIGNAL_DESCRIPTIONS, output_signals, repetition_4gram
 from hypothesis import given
 from hypothesis import strategies as st
+
+from eigencore.tracing.signals import OUTPUT_SIGNALS, SIGNAL_DESCRIPTIONS, output_signals, repetition_4gram
 
 EPS = np.finfo(np.float64).eps
 

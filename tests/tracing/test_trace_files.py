@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+
 from eigencore.errors import SchemaError, StoreError
 from eigencore.store import Schema
 from eigencore.tracing import Trace, load_trace
-
 from tests.synthetic_trace import HEADS, LAYERS, METRIC_NAMES, PROMPT_TOKENS, ROW_NAMES, synthetic_trace
 
 P = len(PROMPT_TOKENS)
