@@ -54,9 +54,8 @@ def main() -> None:
     medians = {label: statistics.median(values) for label, values in times.items()}
     print(f"{name}, {len(expected)} tokens, torch {torch.__version__}, 1 thread, median of {repeats}")
     for label, median_s in medians.items():
-        print(
-            f"  {label:7s} {1000 * median_s / len(expected):7.2f} ms per token   {median_s / medians['plain']:.3f}x plain"
-        )
+        per_token_ms, ratio = 1000 * median_s / len(expected), median_s / medians["plain"]
+        print(f"  {label:7s} {per_token_ms:7.2f} ms per token   {ratio:.3f}x plain")
 
 
 if __name__ == "__main__":
