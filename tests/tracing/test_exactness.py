@@ -27,7 +27,7 @@ PROMPTS = {
         "The color of midnight tastes like",
         "Once upon a time there was",
         "def fibonacci(n):",
-        "The capital of France is",
+        "My favourite season is",
         "List three reasons to walk every day.",
     ),
 }
@@ -52,8 +52,11 @@ def model_and_tokenizer(name, request):
 def traces(name, num_prompts, share, model_and_tokenizer):
     """Greedy traces of the first prompts, as long as the extent says."""
     model, tokenizer = model_and_tokenizer
-    options = {"max_new_tokens": round(STEPS * share), "tokenizer": tokenizer, "do_sample": False}
-    return [ec.trace_generation(model, prompt, **options) for prompt in PROMPTS[name][:num_prompts]]
+    steps = round(STEPS * share)
+    options = {"max_new_tokens": steps, "tokenizer": tokenizer, "do_sample": False}
+    made = [ec.trace_generation(model, prompt, **options) for prompt in PROMPTS[name][:num_prompts]]
+    assert all(trace.num_steps == steps for trace in made)
+    return made
 
 
 def eager_attention(model, token_ids):
