@@ -49,7 +49,8 @@ def test_sampling_follows_its_seed_and_leaves_the_global_generator_alone(tiny):
 def test_sampling_options_reach_generate(tiny):
     greedy = trace_tiny(tiny).token_ids
     assert trace_tiny(tiny, top_k=1).token_ids == greedy
-    assert trace_tiny(tiny, temperature=1.5, do_sample=False).token_ids == greedy
+    with pytest.raises(InputError, match="temperature has no effect on greedy"):
+        trace_tiny(tiny, temperature=1.5, do_sample=False)
     narrow = trace_tiny(tiny, top_k=3, temperature=2.0, max_new_tokens=60)
     model, _ = tiny
     ids = torch.tensor([narrow.prompt_token_ids + narrow.token_ids])
@@ -114,6 +115,10 @@ def test_an_end_of_sequence_token_ends_the_trace(tiny):
     trace = trace_tiny(tiny, eos_token_id=end)
     assert trace.token_ids == whole.token_ids[: first + 1]
     assert trace.metrics["spectral_entropy"].shape[0] == first + 1
+
+
+def test_a_trace_says_in_a_line_what_it_is(tiny):
+    assert len(repr(trace_tiny(tiny))) < 400
 
 
 def test_progress_counts_tokens(tiny):

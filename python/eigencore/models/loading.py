@@ -106,15 +106,16 @@ def load_source(
             model = AutoModelForCausalLM.from_pretrained(source.folder, **options)
             tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=False)
     except Exception as error:
-        raise ModelError(f"cannot load model {source.name!r} from {source.folder}: {_first_line(error)}") from error
+        raise ModelError(f"cannot load model {source.name!r} from {source.folder}: {_in_one_line(error)}") from error
     try:
         return model.to(target).eval(), tokenizer  # type: ignore[arg-type]
     except (RuntimeError, NotImplementedError) as error:
-        raise InputError(f"cannot move model {source.name!r} to device {device!r}: {_first_line(error)}") from error
+        raise InputError(f"cannot move model {source.name!r} to device {device!r}: {_in_one_line(error)}") from error
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def _in_one_line(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else text[:299] + "…"
 
 
 def _check_folder(folder: Path) -> Path:

@@ -89,8 +89,9 @@ def plan_generation(model: PreTrainedModel, max_new_tokens: int, asked: dict[str
         if asked.get(name) is not None:
             raise InputError(f"a trace cannot follow generation with {name}={asked[name]!r}; leave it out")
     asked = dict(asked)
-    if any(asked.get(name) is not None for name in _SAMPLING):
-        asked.setdefault("do_sample", True)
+    filters = [name for name in _SAMPLING if asked.get(name) is not None]
+    if filters and not asked.setdefault("do_sample", True):
+        raise InputError(f"{', '.join(filters)} has no effect on greedy decoding; leave it out, or sample")
     config = copy.deepcopy(model.generation_config)
     own = {name: getattr(config, name, None) for name in asked}
     unknown = config.update(**asked)  # type: ignore[no-untyped-call]

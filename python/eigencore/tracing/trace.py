@@ -32,7 +32,7 @@ F64: TypeAlias = npt.NDArray[np.float64]
 F32: TypeAlias = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Trace:
     """One generation with its spectra. P prompt tokens, S generated tokens, L layers, H heads.
 
@@ -61,6 +61,12 @@ class Trace:
     """Row metric name -> (P + S - 1, L, H), of all attention rows; row P - 1 + s is new at step s."""
     loop: LoopEvent | None = field(default=None)
     """The loop that the text ends in, or None."""
+
+    def __repr__(self) -> str:
+        return (
+            f"<Trace of {self.model['name']}: {len(self.prompt_token_ids)} prompt tokens, {self.num_steps} steps, "
+            f"{self.model['num_hidden_layers']} layers x {self.model['num_attention_heads']} heads, loop: {self.loop}>"
+        )
 
     @property
     def text(self) -> str:
