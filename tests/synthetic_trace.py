@@ -46,6 +46,9 @@ def synthetic_trace(*, prompt_size: int = len(PROMPT_TOKENS), loop: bool = True,
     metrics["condition_number"][:, 1, 2] = np.inf
     metrics["log_abs_det"] = rng.uniform(-700, -1, (S, LAYERS, HEADS))
     metrics["log_abs_det"][:, 1, 2] = -np.inf
+    singular = {name: rng.uniform(0.1, 0.9, (S, LAYERS, HEADS)) for name in (*METRIC_NAMES, "stable_rank")}
+    for values in (*metrics.values(), *singular.values()):
+        values[1::2] = np.nan
     rows = {name: rng.uniform(0, 2, (P + S - 1, LAYERS, HEADS)).astype(np.float32) for name in ROW_NAMES}
     rows["log_self_weight"] = -rng.uniform(0, 12, (P + S - 1, LAYERS, HEADS)).astype(np.float32)
     rows["log_self_weight"][0] = 0
@@ -68,6 +71,9 @@ def synthetic_trace(*, prompt_size: int = len(PROMPT_TOKENS), loop: bool = True,
         settings={
             "max_new_tokens": S,
             "seed": 3,
+            "spectrum": "singular",
+            "every": 2,
+            "apply_chat_template": False,
             "generation": {"do_sample": True, "temperature": 0.1 + 0.2, "eos_token_id": [0, 2]},
             "overridden": {"do_sample": True, "temperature": 0.1 + 0.2},
         },
@@ -77,8 +83,13 @@ def synthetic_trace(*, prompt_size: int = len(PROMPT_TOKENS), loop: bool = True,
         prompt_tokens=list(PROMPT_TOKENS[:P]),
         token_ids=[200 + tokens.index(token) for token in tokens],
         tokens=tokens,
+        stop_reason="length",
         signals=signals,
+        top_token_ids=[[200 + tokens.index(token), 7, 8] for token in tokens],
+        top_tokens=[[token, HOSTILE_MARKUP, "\ufffd"] for token in tokens],
+        top_token_probabilities=np.sort(rng.dirichlet(np.ones(4), S)[:, :3])[:, ::-1].copy(),
         metrics=metrics,
+        singular_metrics=singular,
         rows=rows,
         loop=LoopEvent(first, first + len(PATTERN), len(PATTERN), COPIES, "".join(PATTERN)) if loop else None,
     )

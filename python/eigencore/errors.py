@@ -12,7 +12,9 @@ EigencoreError
 │   └── UnsupportedModelError   its attention cannot be captured
 ├── CaptureError                the tap did not see what it must see
 └── StoreError                  a run folder cannot be written or read
-    └── SchemaError             written by an incompatible version, or not a run folder at all
+    ├── RunExistsError          something stands there already, or another process is writing it
+    └── UnreadableRunError      not there, or damaged
+        └── SchemaError         written by an incompatible version, or not a run folder at all
 """
 
 from __future__ import annotations
@@ -66,5 +68,13 @@ class StoreError(EigencoreError):
     """A run folder cannot be written or read."""
 
 
-class SchemaError(StoreError):
+class RunExistsError(StoreError):
+    """Something stands where a run shall be, or another process is writing there."""
+
+
+class UnreadableRunError(StoreError):
+    """A run folder is not there, or damaged."""
+
+
+class SchemaError(UnreadableRunError):
     """A file is of a schema that this version does not read."""

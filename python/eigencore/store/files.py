@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from eigencore.errors import SchemaError, StoreError
+from eigencore.errors import SchemaError, StoreError, UnreadableRunError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,7 +66,7 @@ def read_table(path: Path, schema: Schema) -> dict[str, Any]:
 
     Raises:
         SchemaError: of another schema or an unknown major version.
-        StoreError: not there or damaged.
+        UnreadableRunError: not there or damaged.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -74,16 +76,16 @@ def read_table(path: Path, schema: Schema) -> dict[str, Any]:
         metadata = {key: value.decode() for key, value in (table.schema.metadata or {}).items()}
         columns = {name: table.column(name).to_numpy() for name in table.column_names}
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise StoreError(f"cannot read {path}: {_first_line(error)}") from error
+        raise UnreadableRunError(f"cannot read {path}: {_first_line(error)}") from error
     schema.check(metadata.get(_NAME_KEY), metadata.get(_VERSION_KEY), path)
     return columns
 
 
 def write_summary(path: Path, summary: Mapping[str, Any], schema: Schema) -> None:
-    """Writes JSON with the schema in front; NaN and infinities become null, since JSON has neither."""
+    """Writes JSON with the schema in front, one key a line; NaN and infinities become null, since JSON has neither."""
     document = {"schema": {"name": schema.name, "version": schema.version}, **summary}
-    text = json.dumps(_finite(document), indent=1, ensure_ascii=False, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    lines = (f"{json_text(key)}: {json_text(value)}" for key, value in document.items())
+    path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
 def read_summary(path: Path, schema: Schema) -> dict[str, Any]:
@@ -91,17 +93,39 @@ def read_summary(path: Path, schema: Schema) -> dict[str, Any]:
 
     Raises:
         SchemaError: of another schema or an unknown major version.
-        StoreError: not there or damaged.
+        UnreadableRunError: not there or damaged.
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise StoreError(f"cannot read {path}: {_first_line(error)}") from error
+        raise UnreadableRunError(f"cannot read {path}: {_first_line(error)}") from error
     found = document.get("schema") if isinstance(document, dict) else None
     if not isinstance(found, dict):
         raise SchemaError(f"{path} names no schema; is it from a run folder of eigencore?")
     schema.check(found.get("name"), found.get("version"), path)
     return dict(document)
+
+
+def json_text(value: object) -> str:
+    """One line of strict JSON; NaN and infinities become null."""
+    return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Writes a text file whole or not at all, in the place of one that is there.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    work = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
+    try:
+        work.write_text(text, encoding="utf-8")
+        work.replace(path)
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):
+            work.unlink(missing_ok=True)
 
 
 def _finite(value: Any) -> Any:

@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
+import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from eigencore.errors import StoreError
+from eigencore.errors import RunExistsError, StoreError
 
 SUMMARY_NAME = "summary.json"
 
 
 @contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
+def new_folder(path: Path, *, wait: bool = False) -> Iterator[Path]:
     """Yields a hidden folder beside `path`; renames it to `path` at the end, or removes it if the block raises.
 
+    Of several processes that make the same folder one does; what a killed one left behind is cleared away.
+
+    Args:
+        path: where the folder shall be; parents are made, and go again if the block raises.
+        wait: wait for another process that is writing `path`, instead of raising.
+
     Raises:
-        StoreError: something is there already, the place cannot be written to, or writing failed (disk full).
+        RunExistsError: something is there already, or another process is writing it.
+        StoreError: the place cannot be written to, or writing failed (disk full).
     """
-    work = _hidden_beside(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        work.mkdir()
+    with _os_errors_of("write", path), _workspace(path, wait=wait) as work:
+        check_free(path)
         yield work
         work.rename(path)
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        _remove(work)
 
 
 @contextmanager
@@ -42,7 +46,8 @@ def new_run_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Pat
         overwrite: replace a run folder or an empty folder. Anything else is never replaced.
 
     Raises:
-        StoreError: something stands at `path`, the place cannot be written to, or writing failed.
+        RunExistsError: something stands at `path`, or another process is writing it.
+        StoreError: the place cannot be written to, or writing failed.
     """
     final = Path(path)
     check_free(final, overwrite=overwrite)
@@ -50,11 +55,10 @@ def new_run_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Pat
         with new_folder(final) as work:
             yield work
         return
-    work, aside = _hidden_beside(final), _hidden_beside(final)
-    try:
-        work.mkdir()
+    with _os_errors_of("replace", final), _workspace(final, wait=False) as work:
         yield work
         # A folder cannot be renamed onto one with files in it: the old one steps aside, and back if that fails.
+        aside = final.parent / f".{final.name}.{uuid.uuid4().hex[:12]}"
         final.rename(aside)
         try:
             work.rename(final)
@@ -62,41 +66,98 @@ def new_run_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Pat
             aside.rename(final)
             raise
         _remove(aside)
-    except OSError as error:
-        raise StoreError(f"cannot replace {final}: {error.strerror or error}") from error
-    finally:
-        _remove(work)
 
 
 def check_free(path: Path, *, overwrite: bool = False) -> None:
-    """Raises StoreError where something at `path` stands in the way."""
-    try:
+    """Raises RunExistsError where something at `path` stands in the way."""
+    with _os_errors_of("use", path):
         if not path.exists() and not path.is_symlink():
             return
         if not path.is_dir():
-            raise StoreError(f"{path} is a file; a run needs a folder")
+            raise RunExistsError(f"{path} is a file; a run needs a folder")
         if not overwrite:
-            raise StoreError(f"{path} exists already; choose another folder or overwrite it (--overwrite)")
+            raise RunExistsError(f"{path} exists already; choose another folder or overwrite it (--overwrite)")
         if any(path.iterdir()) and not _is_run_folder(path):
-            raise StoreError(f"{path} is no run folder of eigencore and will not be overwritten; choose another folder")
+            raise RunExistsError(
+                f"{path} is no run folder of eigencore and will not be overwritten; choose another folder"
+            )
+
+
+@contextmanager
+def _os_errors_of(deed: str, path: Path) -> Iterator[None]:
+    """Turns what the system says of `path`, and of what is beside or below it, into a StoreError."""
+    try:
+        yield
     except OSError as error:
-        raise StoreError(f"cannot use {path}: {error.strerror or error}") from error
+        elsewhere = isinstance(error.filename, (str, Path)) and path.parent not in Path(error.filename).parents
+        if elsewhere and Path(error.filename) not in (path.parent, *path.parent.parents):
+            raise
+        raise StoreError(f"cannot {deed} {path}: {error.strerror or error}") from error
 
 
-def _hidden_beside(path: Path) -> Path:
-    return path.parent / f".{path.name}.{uuid.uuid4().hex[:12]}"
+@contextmanager
+def _workspace(final: Path, *, wait: bool) -> Iterator[Path]:
+    """A hidden folder beside `final`, empty and this process's alone until it is renamed or the block ends."""
+    missing = [parent for parent in (final.parent, *final.parent.parents) if not parent.exists()]
+    work = final.parent / f".{final.name}.writing"
+    lock = None
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        lock = _lock_folder(work, final, wait=wait)
+        for left_over in work.iterdir():
+            _remove(left_over)
+        yield work
+    finally:
+        if lock is not None:
+            if _is_folder_of(lock, work):
+                _remove(work)
+            os.close(lock)
+        for parent in missing:
+            with suppress(OSError):
+                parent.rmdir()
+
+
+def _lock_folder(work: Path, final: Path, *, wait: bool) -> int:
+    """Makes `work` where it is not, and returns a descriptor that holds its lock until closed, or the process ends."""
+    while True:
+        with suppress(FileExistsError):
+            work.mkdir()
+        try:
+            lock = os.open(work, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            continue  # its owner has come to its end just now
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except OSError as error:
+            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                os.close(lock)
+                raise RunExistsError(
+                    f"{final} is being written by another process; choose another folder, or wait for its end"
+                ) from error
+            # A file system without locks: one process at a time is then the user's affair.
+        if _is_folder_of(lock, work):
+            return lock
+        os.close(lock)
+
+
+def _is_folder_of(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _remove(path: Path) -> None:
-    if path.is_symlink():
-        path.unlink()
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
     else:
         shutil.rmtree(path, ignore_errors=True)
 
 
 def _is_run_folder(path: Path) -> bool:
     try:
-        schema = json.loads((path / SUMMARY_NAME).read_text(encoding="utf-8"))["schema"]["name"]
+        with (path / SUMMARY_NAME).open(encoding="utf-8") as file:
+            schema = json.load(file)["schema"]["name"]
     except (OSError, ValueError, KeyError, TypeError):
         return False
     return str(schema).startswith("eigencore.")

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
 import transformers
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteria
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from eigencore import _core
 from eigencore.capture import AttentionRows, tap
-from eigencore.capture.attention_tap import require_eigen
 from eigencore.capture.row_reduction import ROW_FIELDS
 from eigencore.errors import CaptureError, EigencoreError, InputError
-from eigencore.metrics.catalogue import select_metrics
 from eigencore.models import ModelSource
-from eigencore.tracing.detokenize import token_texts
+from eigencore.tracing.detokenize import alternatives_texts, token_texts
+from eigencore.tracing.growing_spectra import eigen_metrics_SLH
 from eigencore.tracing.loops import find_loop
-from eigencore.tracing.request import GenerationPlan, check_context, check_request, model_and_tokenizer, plan_generation
-from eigencore.tracing.signals import OUTPUT_SIGNALS, output_signals, repetition_4gram
-from eigencore.tracing.trace import F32, F64, Trace
+from eigencore.tracing.observer import Progress, ShouldStop, StepObserver
+from eigencore.tracing.request import (
+    GenerationPlan,
+    check_context,
+    check_request,
+    encode_prompt,
+    model_and_tokenizer,
+    plan_generation,
+)
+from eigencore.tracing.signals import repetition_4gram
+from eigencore.tracing.trace import F32, StopReason, Trace
 from eigencore.version import __version__
-
-Progress = Callable[[int], None]
 
 
 def trace_generation(
@@ -36,26 +38,35 @@ def trace_generation(
     *,
     max_new_tokens: int = 200,
     spectrum: str = "eigen",
+    every: int = 1,
     seed: int = 0,
+    apply_chat_template: bool = False,
     tokenizer: PreTrainedTokenizerBase | None = None,
+    source: ModelSource | None = None,
     dtype: str = "float32",
     device: str = "auto",
     loop: dict[str, int] | None = None,
     progress: Progress | None = None,
+    should_stop: ShouldStop | None = None,
     **generation: Any,
 ) -> Trace:
     """Generates from a prompt and records what attention did at every step, layer and head.
 
     Args:
         model: "tiny", "smollm2", a folder, a hub id, or a loaded model (then with `tokenizer`).
-        prompt: as it is; no chat template is put around it.
+        prompt: as it is, unless `apply_chat_template`.
         max_new_tokens: at most so many; an end-of-sequence token ends the text before.
-        spectrum: "eigen", the one spectrum that a trace forms.
+        spectrum: "eigen", which costs next to nothing; "singular" adds singular values, which need every attention
+            matrix whole: O(n**3) for each layer, head and measured step of n rows.
+        every: spectral metrics at steps 0, K, 2 K, … only, NaN between. Row metrics and signals are of every step.
         seed: of torch's random numbers, which are as before afterwards.
+        apply_chat_template: put the prompt, as the user's message, into the tokenizer's chat template.
         tokenizer: of a loaded model.
+        source: of a loaded model, where its weights came from, for the record; None: they are not known to be a file's.
         dtype, device: for a model given by name, as in `load_model`.
         loop: options of `find_loop`: max_pattern_size, min_pattern_size, min_count, min_count_simple.
         progress: called with the number of tokens generated so far.
+        should_stop: asked after each token; True ends the trace there, and its stop_reason is "interrupted".
         **generation: as in `model.generate` (do_sample, temperature, top_k, top_p, repetition_penalty, …). What is not
             given comes from the model's generation_config. Giving temperature, top_k or top_p means do_sample=True
             unless do_sample is given too.
@@ -65,30 +76,42 @@ def trace_generation(
         ModelNotFoundError, ModelError: the model cannot be had.
         UnsupportedModelError, CaptureError: its attention cannot be captured.
     """
-    require_eigen(spectrum)
-    check_request(prompt, max_new_tokens, seed, loop or {})
-    source, loaded, tokenizer = model_and_tokenizer(model, tokenizer, dtype, device)
+    check_request(prompt, max_new_tokens, seed, loop or {}, spectrum, every)
+    origin, loaded, tokenizer = model_and_tokenizer(model, tokenizer, source, dtype, device)
     plan = plan_generation(loaded, max_new_tokens, generation)
-    inputs = tokenizer(prompt, return_tensors="pt", return_token_type_ids=False).to(loaded.device)
+    inputs = encode_prompt(tokenizer, prompt, apply_chat_template).to(loaded.device)
     P = inputs["input_ids"].shape[1]
     check_context(loaded, P, max_new_tokens)
-    observer = _StepObserver(progress)
-    with torch.random.fork_rng(), torch.no_grad():
+    with torch.random.fork_rng(), torch.no_grad(), tap(loaded, spectrum=spectrum) as tapped:
         torch.manual_seed(seed)
-        token_ids, rows = _generate(loaded, tokenizer, inputs, plan, observer)
+        observer = StepObserver(tapped, every if spectrum == "singular" else None, progress, should_stop)
+        token_ids = _generate(loaded, tokenizer, inputs, plan, observer)
+        rows = _rows_RLH(tapped.rows)
+    if not len(token_ids) == observer.num_steps == len(rows["self_weight"]) - P + 1:
+        raise CaptureError(
+            f"{len(token_ids)} tokens came of {observer.num_steps} steps; a trace needs one forward pass for each token"
+        )
     prompt_ids = inputs["input_ids"][0].tolist()
     tokens = token_texts(tokenizer, token_ids, prompt_ids)
+    top_probabilities, top_ids = observer.top_tokens()
+    asked = {"max_new_tokens": max_new_tokens, "seed": seed, "spectrum": spectrum, "every": every}
+    asked["apply_chat_template"] = apply_chat_template
     return Trace(
-        model=_describe_model(loaded, source),
-        settings={"max_new_tokens": max_new_tokens, "seed": seed, **plan.describe()},
+        model=_describe_model(loaded, origin),
+        settings={**asked, **plan.describe()},
         versions=_versions(),
         prompt=prompt,
         prompt_token_ids=prompt_ids,
         prompt_tokens=token_texts(tokenizer, prompt_ids),
         token_ids=token_ids,
         tokens=tokens,
+        stop_reason=_stop_reason(observer, plan, token_ids),
         signals=observer.signals() | {"repetition_4gram": repetition_4gram(token_ids)},
-        metrics=_metrics_SLH(rows["log_self_weight"], P),
+        top_token_ids=top_ids,
+        top_tokens=alternatives_texts(tokenizer, top_ids, prompt_ids + token_ids, P),
+        top_token_probabilities=top_probabilities,
+        metrics=eigen_metrics_SLH(rows["log_self_weight"], P, every),
+        singular_metrics=observer.singular_metrics(),
         rows=rows,
         loop=find_loop(token_ids, tokens, **(loop or {})),
     )
@@ -99,15 +122,14 @@ def _generate(
     tokenizer: PreTrainedTokenizerBase,
     inputs: Any,
     plan: GenerationPlan,
-    observer: _StepObserver,
-) -> tuple[list[int], dict[str, F32]]:
-    """The tokens generated, and row metric name -> (rows, L, H)."""
+    observer: StepObserver,
+) -> list[int]:
     own = model.generation_config
     # generate fills what is None from the model's own config; for this call that is the plan too, so that an option
     # asked for as None is None.
     model.generation_config = plan.config
     try:
-        with observer.watch(model), tap(model) as tapped:
+        with observer.watch(model):
             output = cast("Any", model).generate(
                 **inputs, generation_config=plan.config, stopping_criteria=[observer], tokenizer=tokenizer
             )
@@ -117,71 +139,23 @@ def _generate(
         raise InputError(f"generate refused its options: {str(error).splitlines()[0]}") from error
     finally:
         model.generation_config = own
-    P, rows = inputs["input_ids"].shape[1], _rows_RLH(tapped.rows)
-    token_ids = output[0, P:].tolist()
-    if not len(token_ids) == observer.num_steps == len(rows["self_weight"]) - P + 1:
-        raise CaptureError(
-            f"{len(token_ids)} tokens came of {observer.num_steps} steps; a trace needs one forward pass for each token"
-        )
-    return token_ids, rows
+    token_ids: list[int] = output[0, inputs["input_ids"].shape[1] :].tolist()
+    return token_ids
 
 
-class _StepObserver(StoppingCriteria):
-    """Sits where `generate` asks whether to stop, sees each token as it is chosen, and never stops it."""
-
-    def __init__(self, progress: Progress | None) -> None:
-        self._progress = progress
-        self._logits: torch.Tensor | None = None
-        self._signals: list[torch.Tensor] = []
-
-    @contextmanager
-    def watch(self, model: PreTrainedModel) -> Iterator[None]:
-        """Keeps the model's raw logits of the newest position while the block lasts."""
-
-        def keep(module: torch.nn.Module, args: tuple[Any, ...], output: Any) -> None:
-            self._logits = output.logits[0, -1]
-
-        hook = model.register_forward_hook(keep)
-        try:
-            yield
-        finally:
-            hook.remove()
-
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
-        assert self._logits is not None
-        self._signals.append(output_signals(self._logits, input_ids[0, -1]))
-        if self._progress is not None:
-            self._progress(len(self._signals))
-        return torch.zeros(input_ids.shape[0], dtype=torch.bool, device=input_ids.device)
-
-    @property
-    def num_steps(self) -> int:
-        """Tokens chosen so far."""
-        return len(self._signals)
-
-    def signals(self) -> dict[str, F64]:
-        """Signal name -> (S,)."""
-        table = torch.stack(self._signals).cpu().numpy()
-        return {name: table[:, i].copy() for i, name in enumerate(OUTPUT_SIGNALS)}
+def _stop_reason(observer: StepObserver, plan: GenerationPlan, token_ids: list[int]) -> StopReason:
+    eos = plan.config.eos_token_id
+    if token_ids[-1] in (eos if isinstance(eos, list) else [eos]):
+        return "eos"
+    if len(token_ids) == plan.config.max_new_tokens:
+        return "length"
+    return "interrupted" if observer.interrupted else "stopping_criterion"
 
 
 def _rows_RLH(rows: AttentionRows) -> dict[str, F32]:
     """Row metric name -> (rows, L, H) of the only sequence of the batch."""
     names = ("self_weight", *ROW_FIELDS)
     return {name: getattr(rows, name)[:, 0].permute(2, 0, 1).cpu().numpy().copy() for name in names}
-
-
-def _metrics_SLH(log_self_weight: F32, P: int) -> dict[str, F64]:
-    """Eigen metric name -> (S, L, H): the spectrum grows by one eigenvalue per row, and is never computed anew."""
-    R, L, H = log_self_weight.shape
-    running = _core.RunningSpectra(L * H)
-    table = np.empty((R - P + 1, L * H, len(_core.METRIC_NAMES)))
-    for row in range(R):
-        metrics = running.append(log_self_weight[row].reshape(-1).astype(np.float64))
-        if row >= P - 1:
-            table[row - P + 1] = metrics
-    names = select_metrics(None, singular=False)
-    return {name: table[:, :, i].reshape(-1, L, H).copy() for i, name in enumerate(_core.METRIC_NAMES) if name in names}
 
 
 def _describe_model(model: PreTrainedModel, source: ModelSource) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from eigencore.capture.attention_tap import check_spectrum
 from eigencore.errors import InputError
 from eigencore.models import ModelSource, load_source, locate_model
 from eigencore.tracing.loops import find_loop
@@ -42,7 +43,7 @@ class GenerationPlan:
         return {"generation": _plain(in_force), "overridden": _plain(self.overridden)}
 
 
-def check_request(prompt: str, max_new_tokens: int, seed: int, loop: dict[str, int]) -> None:
+def check_request(prompt: str, max_new_tokens: int, seed: int, loop: dict[str, int], spectrum: str, every: int) -> None:
     """Raises InputError for what no model could make a trace of."""
     if not isinstance(prompt, str):
         raise InputError(f"the prompt must be a text, got {type(prompt).__name__}")
@@ -54,6 +55,9 @@ def check_request(prompt: str, max_new_tokens: int, seed: int, loop: dict[str, i
         raise InputError(f"the prompt is no valid Unicode text: {error.reason} at position {error.start}") from error
     if not isinstance(max_new_tokens, int) or max_new_tokens < 1:
         raise InputError(f"max_new_tokens must be a whole number of at least 1, got {max_new_tokens}")
+    check_spectrum(spectrum)
+    if not isinstance(every, int) or every < 1:
+        raise InputError(f"every must be a whole number of at least 1, got {every}")
     if not isinstance(seed, int) or not 0 <= seed < 2**63:
         raise InputError(f"seed must be a whole number from 0 to 2**63 - 1, got {seed}")
     try:
@@ -63,20 +67,27 @@ def check_request(prompt: str, max_new_tokens: int, seed: int, loop: dict[str, i
 
 
 def model_and_tokenizer(
-    model: str | Path | PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, dtype: str, device: str
+    model: str | Path | PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase | None,
+    source: ModelSource | None,
+    dtype: str,
+    device: str,
 ) -> tuple[ModelSource, PreTrainedModel, PreTrainedTokenizerBase]:
-    """A model by name, loaded; or a loaded one, of whose weights no file is known."""
+    """A model by name, loaded; or a loaded one, with what is known of its source."""
     if not isinstance(model, PreTrainedModel):
-        if tokenizer is not None:
+        if not isinstance(model, (str, Path)):
+            raise InputError(f"model is a name, a folder or a loaded PreTrainedModel; got {type(model).__name__}")
+        if tokenizer is not None or source is not None:
             raise InputError(
                 f"model {str(model)!r} comes with its own tokenizer; pass tokenizer= with a loaded model only"
             )
-        source = locate_model(model)
-        return source, *load_source(source, dtype=dtype, device=device)
+        located = locate_model(model)
+        return located, *load_source(located, dtype=dtype, device=device)
     if tokenizer is None:
         raise InputError("a loaded model needs its tokenizer: trace_generation(model, prompt, tokenizer=tokenizer)")
-    name = str(getattr(model.config, "_name_or_path", "") or type(model).__name__)
-    return ModelSource(name, None), model, tokenizer
+    if source is None:
+        source = ModelSource(str(getattr(model.config, "_name_or_path", "") or type(model).__name__), None)
+    return source, model, tokenizer
 
 
 def plan_generation(model: PreTrainedModel, max_new_tokens: int, asked: dict[str, Any]) -> GenerationPlan:
@@ -106,6 +117,21 @@ def plan_generation(model: PreTrainedModel, max_new_tokens: int, asked: dict[str
             )
     config.max_new_tokens, config.max_length = max_new_tokens, None
     return GenerationPlan(config, {name: value for name, value in asked.items() if value != own[name]})
+
+
+def encode_prompt(tokenizer: PreTrainedTokenizerBase, prompt: str, apply_chat_template: bool) -> Any:
+    """input_ids and attention_mask (1, P), as generate takes them.
+
+    Raises:
+        InputError: a chat template is asked for, and the tokenizer has none.
+    """
+    if not apply_chat_template:
+        return tokenizer(prompt, return_tensors="pt", return_token_type_ids=False)
+    if getattr(tokenizer, "chat_template", None) is None:
+        raise InputError("the tokenizer has no chat template; leave apply_chat_template out, or take a chat model")
+    return tokenizer.apply_chat_template(
+        [{"role": "user", "content": prompt}], add_generation_prompt=True, return_tensors="pt", return_dict=True
+    )
 
 
 def check_context(model: PreTrainedModel, P: int, max_new_tokens: int) -> None:

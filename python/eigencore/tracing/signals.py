@@ -19,6 +19,8 @@ SIGNAL_DESCRIPTIONS = {
     "surprisal": "-log2 of the probability of the token that was generated; bits",
     "repetition_4gram": "1 - distinct / all 4-grams generated so far (Welleck et al. 2020); NaN before the 4th",
 }
+TOP_TOKENS = 10
+"""How many of the most probable next tokens a trace keeps at each step."""
 OUTPUT_SIGNALS = ("next_token_entropy", "top1_probability", "margin", "surprisal")
 
 
@@ -29,6 +31,15 @@ def output_signals(logits: torch.Tensor, token_id: torch.Tensor) -> torch.Tensor
     entropy_nats = -(log_p.exp() * log_p.clamp(min=torch.finfo(log_p.dtype).min)).sum()
     surprisal_nats = 0.0 - log_p[token_id]
     return torch.stack((entropy_nats / math.log(2), top[0].exp(), top[0] - top[1], surprisal_nats / math.log(2)))
+
+
+def top_next_tokens(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(K,) probabilities, float64, downwards, and (K,) token ids of the most probable next tokens; on their device.
+
+    logits: (vocab,) raw. K is TOP_TOKENS, or the size of a smaller vocabulary.
+    """
+    probabilities, token_ids = logits.double().softmax(-1).topk(min(TOP_TOKENS, logits.shape[-1]))
+    return probabilities, token_ids
 
 
 def repetition_4gram(token_ids: Sequence[int]) -> npt.NDArray[np.float64]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from eigencore.errors import StoreError
+from eigencore.errors import UnreadableRunError
 from eigencore.store import (
     SUMMARY_NAME,
     Schema,
@@ -24,12 +24,13 @@ from eigencore.tracing.loops import LoopEvent
 if TYPE_CHECKING:
     import pandas as pd
 
-TRACE_SCHEMA = Schema("eigencore.trace", 1, 0)
+TRACE_SCHEMA = Schema("eigencore.trace", 2, 0)
 TABLE_NAME = "trace.parquet"
-_EIGEN_PREFIX = "eigen."
+_EIGEN_PREFIX, _SINGULAR_PREFIX = "eigen.", "singular."
 
 F64: TypeAlias = npt.NDArray[np.float64]
 F32: TypeAlias = npt.NDArray[np.float32]
+StopReason: TypeAlias = Literal["length", "eos", "interrupted", "stopping_criterion"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -43,7 +44,8 @@ class Trace:
     """name, weights_sha256 (None for a model handed over loaded), model_type, num_parameters, num_hidden_layers,
     num_attention_heads, dtype, device, attn_implementation (the model's own), traced_with."""
     settings: dict[str, Any]
-    """max_new_tokens, seed, generation (the options in force), overridden (those that differ from the model's own)."""
+    """max_new_tokens, seed, spectrum, every, apply_chat_template, generation (the options in force), overridden (those
+    that differ from the model's own)."""
     versions: dict[str, str]
     """Of eigencore, python, torch, transformers and numpy."""
     prompt: str
@@ -53,10 +55,21 @@ class Trace:
     """(S,) generated tokens."""
     tokens: list[str]
     """(S,) their texts; joined, they are `text`."""
+    stop_reason: StopReason
+    """Why the text ends: "length" (max_new_tokens), "eos", "interrupted" (the trace is partial), or
+    "stopping_criterion" (one of generate's own options, such as stop_strings)."""
     signals: dict[str, F64]
     """Signal name -> (S,); see `eigencore.tracing.signals.SIGNAL_DESCRIPTIONS`."""
+    top_token_ids: list[list[int]]
+    """(S, K) the most probable next tokens, before any sampling filter, downwards."""
+    top_tokens: list[list[str]]
+    """(S, K) their texts."""
+    top_token_probabilities: F64
+    """(S, K)"""
     metrics: dict[str, F64]
-    """Eigen metric name -> (S, L, H), of the whole attention matrix at each step."""
+    """Eigen metric name -> (S, L, H), of the whole attention matrix at each step; NaN between steps measured."""
+    singular_metrics: dict[str, F64]
+    """The same of singular values; empty unless the trace was made with spectrum="singular"."""
     rows: dict[str, F32]
     """Row metric name -> (P + S - 1, L, H), of all attention rows; row P - 1 + s is new at step s."""
     loop: LoopEvent | None = field(default=None)
@@ -83,10 +96,17 @@ class Trace:
             raise IndexError(f"step {step} is not among the {self.num_steps} steps of this trace")
         return np.exp(self.rows["log_self_weight"][: len(self.prompt_token_ids) + step].astype(np.float64))
 
+    def per_step(self) -> dict[str, npt.NDArray[Any]]:
+        """Metric name -> (S, L, H), of the matrix (singular metrics as "singular.NAME"), then of the step's new row."""
+        first_new = len(self.prompt_token_ids) - 1
+        singular = {_SINGULAR_PREFIX + name: values for name, values in self.singular_metrics.items()}
+        return {**self.metrics, **singular, **{name: values[first_new:] for name, values in self.rows.items()}}
+
     def layer_means(self) -> dict[str, list[float]]:
         """Metric name -> (L,) mean over steps and heads; infinities and NaN left out."""
         return {
-            name: [_finite_mean(values[:, layer]) for layer in range(values.shape[1])] for name, values in self._new()
+            name: [_finite_mean(values[:, layer]) for layer in range(values.shape[1])]
+            for name, values in self.per_step().items()
         }
 
     def summary(self) -> dict[str, Any]:
@@ -98,6 +118,7 @@ class Trace:
             "prompt": self.prompt,
             "text": self.text,
             "num_steps": self.num_steps,
+            "stop_reason": self.stop_reason,
             "loop": None if self.loop is None else asdict(self.loop),
             "layer_means": self.layer_means(),
             "prompt_token_ids": self.prompt_token_ids,
@@ -105,16 +126,20 @@ class Trace:
             "token_ids": self.token_ids,
             "tokens": self.tokens,
             "signals": {name: values.tolist() for name, values in self.signals.items()},
+            "top_token_ids": self.top_token_ids,
+            "top_tokens": self.top_tokens,
+            "top_token_probabilities": self.top_token_probabilities.tolist(),
         }
 
     def to_pandas(self) -> pd.DataFrame:
-        """One row per step, layer and head: the metrics of the matrix, and the row metrics of its new row."""
+        """One row per step, layer and head: step, token, layer, head, the eigen metrics, the singular metrics as
+        "singular.NAME" where there are any, and the row metrics of the step's new row."""
         import pandas as pd
 
         S, L, H = next(iter(self.metrics.values())).shape
         step, layer, head = (axis.reshape(-1) for axis in np.indices((S, L, H)))
         index = {"step": step, "token": np.array(self.tokens, dtype=object)[step], "layer": layer, "head": head}
-        return pd.DataFrame({**index, **{name: values.reshape(-1) for name, values in self._new()}})
+        return pd.DataFrame({**index, **{name: values.reshape(-1) for name, values in self.per_step().items()}})
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Writes a run folder: trace.parquet and summary.json. It appears whole or not at all.
@@ -130,11 +155,6 @@ class Trace:
         write_table(folder / TABLE_NAME, self._columns(), TRACE_SCHEMA)
         write_summary(folder / SUMMARY_NAME, self.summary(), TRACE_SCHEMA)
 
-    def _new(self) -> list[tuple[str, npt.NDArray[Any]]]:
-        """Every metric with one value per step, layer and head: of the matrix, then of the step's new row."""
-        first_new = len(self.prompt_token_ids) - 1
-        return [*self.metrics.items(), *((name, values[first_new:]) for name, values in self.rows.items())]
-
     def _columns(self) -> dict[str, Any]:
         import pyarrow as pa
 
@@ -149,9 +169,11 @@ class Trace:
             "head": head.astype(np.int16),
         }
         columns |= {name: values.reshape(-1) for name, values in self.rows.items()}
-        for name, values in self.metrics.items():
-            padded = np.concatenate((np.full((prompt_only, L, H), np.nan), values)).reshape(-1)
-            columns[_EIGEN_PREFIX + name] = pa.array(padded, mask=in_prompt)
+        unmeasured = np.full((prompt_only, L, H), np.nan)
+        no_matrix = in_prompt | ((row - prompt_only) % self.settings["every"] != 0)
+        for prefix, metrics in ((_EIGEN_PREFIX, self.metrics), (_SINGULAR_PREFIX, self.singular_metrics)):
+            for name, values in metrics.items():
+                columns[prefix + name] = pa.array(np.concatenate((unmeasured, values)).reshape(-1), mask=no_matrix)
         return columns
 
 
@@ -160,17 +182,17 @@ def load_trace(path: str | Path) -> Trace:
 
     Raises:
         SchemaError: written by an incompatible version, or no run folder.
-        StoreError: not there or damaged.
+        UnreadableRunError: not there or damaged.
     """
     folder = Path(path)
     if not folder.is_dir():
-        raise StoreError(f"no run folder at {folder}; expected a folder with {TABLE_NAME} and {SUMMARY_NAME}")
+        raise UnreadableRunError(f"no run folder at {folder}; expected a folder with {TABLE_NAME} and {SUMMARY_NAME}")
     summary = read_summary(folder / SUMMARY_NAME, TRACE_SCHEMA)
     table = read_table(folder / TABLE_NAME, TRACE_SCHEMA)
     try:
         return _trace_of(summary, table)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise StoreError(
+        raise UnreadableRunError(
             f"{folder} is damaged: {TABLE_NAME} and {SUMMARY_NAME} do not fit together ({error})"
         ) from error
 
@@ -188,7 +210,12 @@ def _trace_of(summary: dict[str, Any], table: dict[str, Any]) -> Trace:
     signals = {name: np.array(values, dtype=np.float64) for name, values in summary["signals"].items()}
     if any(len(values) != S for values in signals.values()):
         raise ValueError(f"signals are not of {S} steps")
-    eigen = len(_EIGEN_PREFIX)
+    if not S == len(summary["top_token_ids"]) == len(summary["top_tokens"]) == len(summary["top_token_probabilities"]):
+        raise ValueError(f"next tokens are not of {S} steps")
+
+    def with_prefix(prefix: str) -> dict[str, F64]:
+        return {k.removeprefix(prefix): v[P - 1 :] for k, v in numbers.items() if k.startswith(prefix)}
+
     return Trace(
         model=summary["model"],
         settings=summary["settings"],
@@ -198,9 +225,14 @@ def _trace_of(summary: dict[str, Any], table: dict[str, Any]) -> Trace:
         prompt_tokens=summary["prompt_tokens"],
         token_ids=summary["token_ids"],
         tokens=summary["tokens"],
+        stop_reason=summary["stop_reason"],
         signals=signals,
-        metrics={name[eigen:]: values[P - 1 :] for name, values in numbers.items() if name.startswith(_EIGEN_PREFIX)},
-        rows={name: values for name, values in numbers.items() if not name.startswith(_EIGEN_PREFIX)},
+        top_token_ids=summary["top_token_ids"],
+        top_tokens=summary["top_tokens"],
+        top_token_probabilities=np.array(summary["top_token_probabilities"], dtype=np.float64),
+        metrics=with_prefix(_EIGEN_PREFIX),
+        singular_metrics=with_prefix(_SINGULAR_PREFIX),
+        rows={name: values for name, values in numbers.items() if "." not in name},
         loop=None if summary["loop"] is None else LoopEvent(**summary["loop"]),
     )
 
