@@ -33,7 +33,7 @@ _REASONS = {
 }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SpectralMetrics:
     """Metrics of a batch of spectra; each field is an array over the batch, or None where it was not asked for.
 
@@ -74,6 +74,23 @@ class SpectralMetrics:
         """Names of the metrics that are there, in catalogue order."""
         given = (f.name for f in fields(self) if f.name not in ("spectrum", "n", "status"))
         return tuple(name for name in given if getattr(self, name) is not None)
+
+    def __repr__(self) -> str:
+        shape, failed = tuple(self.status.shape), int((_host(self.status) != Status.OK).sum())
+        return (
+            f"<SpectralMetrics of {self.spectrum} spectra: shape {shape}, {len(self.metric_names)} metrics, "
+            f"{failed} failed>"
+        )
+
+    def _repr_html_(self) -> str:
+        from eigencore.metrics.notebook import histogram, table_html
+
+        rows = [
+            [name, *(f"{found[key]:.4g}" for key in ("mean", "min", "max")), histogram(_host(getattr(self, name)))]
+            for name, found in self.summary().items()
+            if name != "phi_proximity"  # high by chance alone, and there is no null model to set beside it
+        ]
+        return table_html(repr(self), ["metric", "mean", "min", "max", "distribution"], rows)
 
     def to_dict(self) -> dict[str, Array]:
         """Metric name -> array (...), and "status"."""

@@ -71,6 +71,9 @@ def new_run_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Pat
 def check_free(path: Path, *, overwrite: bool = False) -> None:
     """Raises RunExistsError where something at `path` stands in the way."""
     with _os_errors_of("use", path):
+        for parent in path.parents:
+            if parent.exists() and not parent.is_dir():
+                raise RunExistsError(f"cannot make {path}: {parent} is a file; choose another folder")
         if not path.exists() and not path.is_symlink():
             return
         if not path.is_dir():

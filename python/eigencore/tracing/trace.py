@@ -23,6 +23,7 @@ from eigencore.tracing.loops import LoopEvent
 
 if TYPE_CHECKING:
     import pandas as pd
+    import plotly.graph_objects as go
 
 TRACE_SCHEMA = Schema("eigencore.trace", 2, 0)
 TABLE_NAME = "trace.parquet"
@@ -76,9 +77,11 @@ class Trace:
     """The loop that the text ends in, or None."""
 
     def __repr__(self) -> str:
+        loop = "no loop" if self.loop is None else f"loop of {self.loop.period} from step {self.loop.onset_step}"
+        partial = ", partial" if self.stop_reason == "interrupted" else ""
         return (
             f"<Trace of {self.model['name']}: {len(self.prompt_token_ids)} prompt tokens, {self.num_steps} steps, "
-            f"{self.model['num_hidden_layers']} layers x {self.model['num_attention_heads']} heads, loop: {self.loop}>"
+            f"{self.model['num_hidden_layers']} layers x {self.model['num_attention_heads']} heads, {loop}{partial}>"
         )
 
     @property
@@ -92,7 +95,7 @@ class Trace:
 
     def eigenvalues(self, step: int) -> F64:
         """(P + step, L, H) eigenvalues of every head's attention matrix at `step`, in the order of the rows."""
-        if not 0 <= step < self.num_steps:
+        if not isinstance(step, (int, np.integer)) or not 0 <= step < self.num_steps:
             raise IndexError(f"step {step} is not among the {self.num_steps} steps of this trace")
         return np.exp(self.rows["log_self_weight"][: len(self.prompt_token_ids) + step].astype(np.float64))
 
@@ -101,6 +104,34 @@ class Trace:
         first_new = len(self.prompt_token_ids) - 1
         singular = {_SINGULAR_PREFIX + name: values for name, values in self.singular_metrics.items()}
         return {**self.metrics, **singular, **{name: values[first_new:] for name, values in self.rows.items()}}
+
+    def plot(self, metric: str = "spectral_entropy", *, layer: int | None = None) -> go.Figure:
+        """A metric over the steps, as a plotly figure; the loop shaded.
+
+        Args:
+            metric: a name in `per_step()`, drawn as one line per layer, the mean over heads; or in `signals`.
+            layer: this layer alone, with the range over its heads.
+
+        Raises:
+            UnknownMetricError: the trace has no such metric.
+            InputError: no such layer.
+        """
+        from eigencore.tracing.figure import metric_over_steps
+
+        return metric_over_steps(self, metric, layer)
+
+    def _repr_html_(self) -> str:
+        from eigencore.metrics.notebook import sparkline, table_html
+
+        loop_from = None if self.loop is None else self.loop.first_copy_step
+        rows = []
+        for name in ("spectral_entropy", "effective_rank", "row_entropy", "self_weight", "sink_weight"):
+            values = self.per_step()[name].astype(np.float64).reshape(self.num_steps, -1)
+            means = np.array([_finite_mean(step) for step in values])
+            rows.append([name, f"{_finite_mean(values):.4g}", sparkline(means, loop_from)])
+        for name in ("next_token_entropy", "repetition_4gram"):
+            rows.append([name, f"{_finite_mean(self.signals[name]):.4g}", sparkline(self.signals[name], loop_from)])
+        return table_html(repr(self), ["metric", "mean", "over steps (loop shaded)"], rows)
 
     def layer_means(self) -> dict[str, list[float]]:
         """Metric name -> (L,) mean over steps and heads; infinities and NaN left out."""
