@@ -41,9 +41,9 @@ def smollm2() -> Any:
     return load_model("smollm2")
 
 
-@pytest.fixture
-def chromium_page() -> Iterator[Any]:
-    """A page of headless Chromium. Without a Chromium the test is left out, but never in CI."""
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """A headless Chromium. Without one the test is left out, but never in CI."""
     executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if executable is None:
         if os.environ.get("CI"):
@@ -53,5 +53,13 @@ def chromium_page() -> Iterator[Any]:
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_ARGUMENTS)
-        yield browser.new_page(viewport={"width": 1280, "height": 900})
+        yield browser
         browser.close()
+
+
+@pytest.fixture
+def chromium_page(chromium: Any) -> Iterator[Any]:
+    """A page with nothing kept from earlier ones."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    yield context.new_page()
+    context.close()

@@ -1,53 +1,22 @@
 from __future__ import annotations
 
+import base64
 import dataclasses
+import hashlib
+import json
 import re
-from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from eigencore.report import trace_page
+from eigencore.errors import InputError
+from eigencore.report import comparison_page, trace_page
+from eigencore.report.trace_page import MAX_PAGE_BYTES
 from eigencore.tracing import Trace
-from tests.synthetic_trace import HEADS, HOSTILE_MARKUP, LAYERS, synthetic_trace
-
-VOID = {"meta", "br", "link", "img", "input", "hr", "base"}
-
-
-class PageReader(HTMLParser):
-    """What a browser would make of a page: its elements, and the text below each id."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.scripts: list[str] = []
-        self.text_of_id: dict[str, str] = {}
-        self.unbalanced: list[str] = []
-        self._open: list[tuple[str, str | None]] = []
-        self.feed(page)
-        self.close()
-        self.unbalanced += [tag for tag, _ in self._open]
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag == "script":
-            self.scripts.append("")
-        if tag not in VOID:
-            self._open.append((tag, dict(attrs).get("id")))
-
-    def handle_endtag(self, tag: str) -> None:
-        if not self._open or self._open.pop()[0] != tag:
-            self.unbalanced.append(tag)
-
-    def handle_data(self, data: str) -> None:
-        if self._open and self._open[-1][0] == "script":
-            self.scripts[-1] += data
-            return
-        for _, identifier in self._open:
-            if identifier is not None:
-                self.text_of_id[identifier] = self.text_of_id.get(identifier, "") + data
+from tests.report.page_reader import PageReader
+from tests.report.test_page_data import lengthened
+from tests.synthetic_trace import HOSTILE_MARKUP, synthetic_trace
 
 
 @pytest.fixture(scope="module")
@@ -69,40 +38,49 @@ def reader(page: str) -> PageReader:
 def innocent() -> PageReader:
     """The page of a trace with the same numbers, in which no text looks like markup."""
     trace = synthetic_trace()
-    return PageReader(
-        trace_page(
-            dataclasses.replace(
-                trace,
-                model=trace.model | {"name": "m"},
-                prompt="x" * len(trace.prompt_tokens),
-                prompt_tokens=["x"] * len(trace.prompt_tokens),
-                tokens=["x"] * trace.num_steps,
-            )
-        )
+    harmless = dataclasses.replace(
+        trace,
+        model=trace.model | {"name": "m"},
+        prompt="x" * len(trace.prompt_tokens),
+        prompt_tokens=["x"] * len(trace.prompt_tokens),
+        tokens=["x"] * trace.num_steps,
     )
+    return PageReader(trace_page(harmless))
 
 
 def shown_text(trace: Trace) -> str:
     return "".join(trace.prompt_tokens) + trace.text
 
 
-def test_trace_page_shows_the_text_as_it_is(reader: PageReader, trace: Trace) -> None:
+def embedded(reader: PageReader) -> Any:
+    return json.loads(reader.text_of_id["data"])
+
+
+def policy(reader: PageReader) -> str:
+    (found,) = [a["content"] for a in reader.attributes_of("meta") if a.get("http-equiv") == "Content-Security-Policy"]
+    return str(found)
+
+
+def test_trace_page_shows_the_text_as_it_is_without_javascript(reader: PageReader, trace: Trace) -> None:
     assert HOSTILE_MARKUP in shown_text(trace)
-    assert reader.text_of_id["text"] == shown_text(trace)
+    assert reader.text_of_id["plain"] == trace.model["name"] + shown_text(trace)
+
+
+def test_trace_page_embeds_the_text_as_it_is(reader: PageReader, trace: Trace) -> None:
+    (run,) = embedded(reader)["runs"]
+    assert run["promptTokens"] == trace.prompt_tokens
+    assert run["tokens"] == trace.tokens
 
 
 def test_trace_page_makes_no_markup_of_the_text(reader: PageReader, innocent: PageReader) -> None:
     assert reader.unbalanced == []
-    assert [tag for tag, _ in reader.elements] == [tag for tag, _ in innocent.elements]
+    assert reader.tags == innocent.tags
     assert not any(script.strip() == "alert(1)" or HOSTILE_MARKUP in script for script in reader.scripts)
 
 
 def test_trace_page_makes_no_attribute_of_the_text(reader: PageReader, innocent: PageReader) -> None:
-    def names(read: PageReader) -> list[list[str]]:
-        return [sorted(attributes) for _, attributes in read.elements]
-
-    assert names(reader) == names(innocent)
-    assert not any(name.startswith("on") for attributes in names(reader) for name in attributes)
+    assert [attributes for _, attributes in reader.elements] == [attributes for _, attributes in innocent.elements]
+    assert not any(name.startswith("on") for _, attributes in reader.elements for name in attributes)
 
 
 def test_trace_page_takes_nothing_from_the_net(reader: PageReader) -> None:
@@ -112,28 +90,26 @@ def test_trace_page_takes_nothing_from_the_net(reader: PageReader) -> None:
         for name, value in attributes.items()
         if name in ("src", "href", "srcset", "data", "action", "poster", "background") or "url(" in (value or "")
     ]
-    assert references == []
-    assert not {"link", "iframe", "img", "object", "embed", "base"} & {tag for tag, _ in reader.elements}
+    assert references == [("link", "href", "data:,"), ("a", "href", "#run-0-text")]
+    assert not {"iframe", "img", "object", "embed", "base"} & set(reader.tags)
 
 
 def test_trace_page_has_no_import_or_url_in_its_styles(page: str) -> None:
-    head = page[: page.index("<script>")]
-    assert "<style>" in head
-    assert not re.search(r"@import|url\(|https?:", head)
+    styles = page[page.index("<style>") : page.index("</style>")]
+    assert not re.search(r"@import|url\(|https?:", styles)
 
 
-def test_trace_page_marks_the_loop(reader: PageReader, trace: Trace) -> None:
-    assert trace.loop is not None
-    assert [tag for tag, _ in reader.elements].count("mark") == 1
-    assert reader.text_of_id["loop"] == "".join(trace.tokens[trace.loop.first_copy_step :])
+def test_trace_page_allows_its_own_scripts_and_no_other(reader: PageReader) -> None:
+    data, *scripts = reader.scripts
+    assert json.loads(data)
+    digests = {base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts}
+    directives = dict(directive.split(" ", 1) for directive in policy(reader).split("; "))
+    assert directives["default-src"] == "'none'"
+    assert set(directives["script-src"].split()) == {f"'sha256-{digest}'" for digest in digests}
 
 
-def test_trace_page_without_a_loop_marks_nothing() -> None:
-    trace = synthetic_trace(loop=False)
-    reader = PageReader(trace_page(trace))
-    assert "mark" not in [tag for tag, _ in reader.elements]
-    assert "loop" not in reader.text_of_id
-    assert reader.text_of_id["text"] == shown_text(trace)
+def test_trace_page_parses_no_text_as_markup(reader: PageReader) -> None:
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b", reader.scripts[-1])
 
 
 @pytest.mark.parametrize("text", ["$prompt $$ ${text}", "{x} %{y} {{}}", "\\u003c \\ \\n", "]]> <!-- -->", "´`'\""])
@@ -141,12 +117,15 @@ def test_trace_page_shows_template_signs_as_they_are(text: str) -> None:
     trace = synthetic_trace()
     trace.tokens[0] = text
     reader = PageReader(trace_page(trace))
-    assert reader.text_of_id["text"] == shown_text(trace)
+    assert reader.text_of_id["plain"].endswith(shown_text(trace))
+    assert embedded(reader)["runs"][0]["tokens"][0] == text
     assert reader.unbalanced == []
 
 
-def test_trace_page_has_no_phi_proximity_without_a_null_model(page: str) -> None:
-    own = page[: page.index("<script>")] + page[page.index("<body>") :]
+def test_trace_page_has_no_phi_proximity_without_a_null_model(page: str, reader: PageReader) -> None:
+    plotly = max(reader.scripts, key=len)
+    own = page.replace(plotly, "")
+    own = re.sub(r'"codes":"[^"]*"', "", own)
     assert "phi" not in own.lower().replace("graphi", "")
     assert "φ" not in own
 
@@ -158,85 +137,43 @@ def test_trace_page_is_made_where_a_metric_is_never_finite() -> None:
     assert PageReader(trace_page(trace)).unbalanced == []
 
 
-DRAWN = {
-    "heat-map": ".heatmaplayer image",
-    "over-steps": ".scatterlayer path.js-line",
-    "signals": ".scatterlayer path.js-line",
-}
-FIGURE = "document.querySelector('#{} .js-plotly-plot')"
+def test_trace_page_stays_within_its_bytes(trace: Trace) -> None:
+    page = trace_page(lengthened(trace, 1500))
+    assert 0.8 * MAX_PAGE_BYTES < len(page.encode()) <= MAX_PAGE_BYTES
 
 
-def plotted(page: Any, div: str, expression: str) -> Any:
-    return page.evaluate(f"() => {{ const figure = {FIGURE.format(div)}; return {expression}; }}")
+def test_trace_page_of_200_steps_and_270_heads_leaves_no_step_out() -> None:
+    reader = PageReader(page := trace_page(middling_trace()))
+    assert len(page.encode()) <= MAX_PAGE_BYTES
+    assert embedded(reader)["runs"][0]["thinning"] == 1
 
 
-def choose(page: Any, div: str, label: str) -> None:
-    """Opens the menu of a figure and takes the entry with this label."""
-    page.locator(f"#{div} .updatemenu-header").click()
-    page.locator(f"#{div} .updatemenu-dropdown-button").get_by_text(label, exact=True).click()
-
-
-def finite_mean(values: Any, axis: int) -> Any:
-    return np.ma.masked_invalid(values).mean(axis).filled(np.nan)
-
-
-@pytest.mark.browser
-def test_trace_page_works_in_a_browser(tmp_path: Path, page: str, trace: Trace, chromium_page: Any) -> None:
-    path = tmp_path / "report.html"
-    path.write_text(page, encoding="utf-8")
-    requests, troubles = [], []
-    chromium_page.on("request", lambda request: requests.append(request.url))
-    chromium_page.on("console", lambda message: troubles.append(message.text))
-    chromium_page.on("pageerror", lambda error: troubles.append(str(error)))
-    chromium_page.on("dialog", lambda dialog: (troubles.append(dialog.message), dialog.dismiss()))
-    chromium_page.goto(path.as_uri())
-    for div, shape in DRAWN.items():
-        chromium_page.wait_for_selector(f"#{div} .js-plotly-plot {shape}", state="attached")
-
-    assert chromium_page.locator(".js-plotly-plot").count() == len(DRAWN)
-    assert chromium_page.locator("#text").text_content() == shown_text(trace)
-    assert chromium_page.locator("#text script").count() == 0
-    assert trace.loop is not None
-    looped = "".join(trace.tokens[trace.loop.first_copy_step :])
-    assert chromium_page.locator("#text mark").text_content() == looped
-
-    np.testing.assert_allclose(
-        heat_map_values(chromium_page), finite_mean(trace.metrics["spectral_entropy"], 0), rtol=1e-4
+def middling_trace() -> Trace:
+    """200 steps, 30 layers, 9 heads, both spectra at every step."""
+    rng = np.random.default_rng(0)
+    trace = lengthened(synthetic_trace(loop=False), 25)
+    assert trace.num_steps == 200
+    rows = 200 + len(trace.prompt_tokens) - 1
+    return dataclasses.replace(
+        trace,
+        settings=trace.settings | {"every": 1},
+        metrics={name: rng.uniform(0.1, 0.9, (200, 30, 9)) for name in trace.metrics},
+        singular_metrics={name: rng.uniform(0.1, 0.9, (200, 30, 9)) for name in trace.singular_metrics},
+        rows={name: rng.uniform(0, 2, (rows, 30, 9)).astype(np.float32) for name in trace.rows},
     )
-    before = heat_map_picture(chromium_page)
-    choose(chromium_page, "heat-map", "log10 of condition number")
-    logs = finite_mean(np.log10(trace.metrics["condition_number"]), 0)
-    np.testing.assert_allclose(heat_map_values(chromium_page), logs, rtol=1e-4)
-    assert heat_map_picture(chromium_page) != before
-
-    choose(chromium_page, "over-steps", "row entropy (bits)")
-    lines = plotted(chromium_page, "over-steps", "figure.data.map(line => Array.from(line.y))")
-    new_rows = trace.rows["row_entropy"][len(trace.prompt_tokens) - 1 :]
-    np.testing.assert_allclose(lines, finite_mean(new_rows, 2).T, rtol=1e-4)
-
-    for step, token in enumerate(trace.tokens[:11]):
-        assert "«{}»".format(token.replace("\n", "⏎")) in hover_text(chromium_page, "over-steps", step)
-
-    assert [url for url in requests if not url.startswith("data:")] == [path.as_uri()]
-    assert troubles == []
 
 
-def hover_text(page: Any, div: str, step: int) -> str:
-    """What is shown beside the pointer over the first line of a figure."""
-    plotted(page, div, f"Plotly.Fx.hover(figure, [{{curveNumber: 0, pointNumber: {step}}}])")
-    label = page.locator(f"#{div} .hoverlayer .hovertext").first
-    label.get_by_text(f"step {step} ").wait_for(state="attached")
-    return str(label.text_content())
+def test_comparison_page_shows_each_run_under_its_name(trace: Trace) -> None:
+    other = synthetic_trace(loop=False)
+    reader = PageReader(comparison_page([trace, other], ["<b>one</b>", "two"]))
+    assert reader.unbalanced == []
+    assert "b" not in reader.tags
+    assert reader.text_of_id["plain"] == f"<b>one</b>{shown_text(trace)}two{shown_text(other)}"
+    assert [run["name"] for run in embedded(reader)["runs"]] == ["<b>one</b>", "two"]
 
 
-def heat_map_picture(page: Any) -> str:
-    """The picture that is drawn, as a data URL."""
-    return str(page.locator("#heat-map .heatmaplayer image").evaluate("image => image.href.baseVal"))
-
-
-def heat_map_values(page: Any) -> Any:
-    """The numbers that the heat map has been calculated from; null, where a cell has none, is NaN."""
-    found = plotted(page, "heat-map", "figure.calcdata[0][0].z.map(row => Array.from(row, x => x ?? null))")
-    values = np.array(found, dtype=np.float64)
-    assert values.shape == (LAYERS, HEADS)
-    return values
+def test_comparison_page_needs_two_traces_and_their_names(trace: Trace) -> None:
+    with pytest.raises(InputError, match="at least two traces, got 1"):
+        comparison_page([trace], ["a"])
+    with pytest.raises(InputError, match="got 1 for 2"):
+        comparison_page([trace, trace], ["a"])

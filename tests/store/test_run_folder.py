@@ -2,15 +2,19 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import stat
+import subprocess
+import sys
+import threading
 from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from eigencore.errors import StoreError
-from eigencore.store import Schema, new_run_folder, write_summary
+from eigencore.errors import RunExistsError, StoreError
+from eigencore.store import Schema, new_folder, new_run_folder, write_summary
 
 
 def contents(folder: Path) -> dict[str, str | None]:
@@ -19,6 +23,10 @@ def contents(folder: Path) -> dict[str, str | None]:
         str(path.relative_to(folder)): path.read_text() if path.is_file() else None
         for path in sorted(folder.rglob("*"))
     }
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
 def write_run(path: Path, text: str = "new", **options: bool) -> None:
@@ -247,3 +255,80 @@ def test_new_run_folder_refuses_a_name_longer_than_the_file_system_takes(tmp_pat
     with pytest.raises(StoreError, match="x" * 300):
         write_run(tmp_path / ("x" * 300), overwrite=overwrite)
     assert contents(tmp_path) == {}
+
+
+def test_a_folder_that_is_being_written_is_refused_at_once(tmp_path: Path) -> None:
+    with new_run_folder(tmp_path / "run") as work:
+        with (
+            pytest.raises(RunExistsError, match="run is being written by another process"),
+            new_run_folder(work.parent / "run"),
+        ):
+            pass
+        (work / "mine").touch()
+    assert names(tmp_path / "run") == ["mine"]
+    assert names(tmp_path) == ["run"]
+
+
+def test_a_folder_that_is_being_replaced_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    with new_run_folder(tmp_path / "run", overwrite=True), pytest.raises(RunExistsError, match="another process"):
+        write_run(tmp_path / "run", overwrite=True)
+
+
+KILLED_WHILE_WRITING = """
+import os, signal, sys
+from pathlib import Path
+from eigencore.store import new_run_folder
+with new_run_folder(Path(sys.argv[1])) as work:
+    (work / "half").touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_process_left_does_not_stand_in_the_way(tmp_path: Path) -> None:
+    killed = subprocess.run([sys.executable, "-c", KILLED_WHILE_WRITING, str(tmp_path / "run")], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(names(tmp_path)) == 1
+    with new_run_folder(tmp_path / "run") as work:
+        assert names(work) == []
+        (work / "whole").touch()
+    assert names(tmp_path) == ["run"]
+    assert names(tmp_path / "run") == ["whole"]
+
+
+def test_who_waits_for_a_folder_finds_what_the_other_made(tmp_path: Path) -> None:
+    begun, found = threading.Event(), []
+
+    def wait_for_it() -> None:
+        begun.set()
+        try:
+            with new_folder(tmp_path / "model", wait=True):
+                found.append("made it again")
+        except RunExistsError as error:
+            found.append(str(error))
+
+    waiting = threading.Thread(target=wait_for_it)
+    with new_folder(tmp_path / "model") as work:
+        waiting.start()
+        begun.wait()
+        (work / "weights").touch()
+    waiting.join()
+    assert len(found) == 1
+    assert "exists already" in found[0]
+    assert names(tmp_path) == ["model"]
+
+
+def test_parents_that_were_made_go_again_with_a_failure(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), new_run_folder(tmp_path / "a" / "b" / "run"):
+        raise RuntimeError
+    assert names(tmp_path) == []
+    with new_run_folder(tmp_path / "a" / "b" / "run"):
+        pass
+    assert names(tmp_path / "a" / "b") == ["run"]
+
+
+def test_an_error_about_another_file_is_no_failure_to_write(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), new_run_folder(tmp_path / "run"):
+        (tmp_path.parent / "elsewhere").read_text()
+    with pytest.raises(StoreError, match="cannot write"), new_run_folder(tmp_path / "run") as work:
+        (work / "absent").read_text()

@@ -1,26 +1,33 @@
 """The program `eigencore`: its subcommands, and what its errors become.
 
-Exit codes: 0 done; 1 the machine failed us; 2 the command line is wrong; 3 the input cannot be used; 130 interrupted.
+Exit codes: 0 done; 1 the machine failed us; 2 the command line is wrong; 3 the input cannot be used; 4 partly done, the
+rest listed; 130 interrupted.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
 import typer
 
+from eigencore.cli.doctor import doctor
+from eigencore.cli.report import report
 from eigencore.cli.trace import trace
-from eigencore.errors import EigencoreError, StoreError
+from eigencore.errors import EigencoreError, StoreError, UnreadableRunError
 from eigencore.version import __version__
 
 app = typer.Typer(
     name="eigencore",
     help="The spectrum of attention in transformers.",
-    add_completion=False,
+    epilog="Exit codes: 0 done; 1 the machine failed (disk full, not writable, out of memory); 2 wrong command line; "
+    "3 unusable input (no such model, empty prompt, damaged run); 4 partly done, the rest listed; 130 interrupted.",
     pretty_exceptions_enable=False,
 )
 app.command()(trace)
+app.command()(report)
+app.command()(doctor)
 
 
 @app.callback(invoke_without_command=True)
@@ -35,8 +42,13 @@ def _root(context: typer.Context, version: bool = typer.Option(False, "--version
 
 def main() -> None:
     """Runs the program and ends the process with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a character gets its code
     try:
-        app()
+        app(prog_name="eigencore")
+    except UnreadableRunError as error:
+        _end(error, 3)
     except StoreError as error:
         _end(error, 1)
     except EigencoreError as error:
@@ -47,10 +59,21 @@ def main() -> None:
         sys.exit(1)
     except (OSError, MemoryError) as error:
         _end(error, 1)
+    except RuntimeError as error:
+        if not _is_out_of_memory(error):
+            raise
+        _end(error, 1)
     except KeyboardInterrupt:
         sys.exit(130)
 
 
-def _end(error: Exception, code: int) -> None:
-    print(f"eigencore: {error}", file=sys.stderr)
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """torch has a type for CUDA's memory alone."""
+    text = str(error).lower()
+    return any(words in text for words in ("out of memory", "can't allocate memory", "not enough memory"))
+
+
+def _end(error: BaseException, code: int) -> None:
+    text = " ".join(str(error).split()) or type(error).__name__
+    print(f"eigencore: {text}", file=sys.stderr)
     sys.exit(code)

@@ -1,17 +1,20 @@
-"""What a trace says on the terminal."""
+"""What `eigencore trace` says: on the terminal, or as JSON."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from eigencore.store import json_text
 
+if TYPE_CHECKING:
+    from eigencore.cli.trace_runs import Outcome, Run
     from eigencore.tracing import Trace
 
 _COLUMNS = {
@@ -22,19 +25,79 @@ _COLUMNS = {
     "self_weight": "self weight",
     "sink_weight": "sink weight",
 }
+_FIRST_COPY = ("⟦", "⟧")
 
 
-def print_trace(trace: Trace, folder: Path) -> None:
+def print_outcome(outcome: Outcome, *, as_json: bool, quiet: bool) -> None:
+    """Results on stdout, what went wrong on stderr."""
+    if as_json:
+        print(json_text(_as_json(outcome)))
+    elif quiet:
+        print(outcome.folder)
+    else:
+        console = Console(highlight=False, markup=False, emoji=False)
+        single = len(outcome.runs) == 1 and not outcome.failed and outcome.runs[0].folder == outcome.folder
+        if single:
+            _print_run(console, outcome.runs[0])
+        else:
+            _print_runs(console, outcome)
+    for prompt, error in outcome.failed:
+        print(f"eigencore: no trace of {_shortened(prompt)!r}: {error}", file=sys.stderr)
+    if outcome.interrupted:
+        print(f"eigencore: interrupted; what was traced is in {outcome.folder}", file=sys.stderr)
+
+
+def _as_json(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "folder": str(outcome.folder),
+        "runs": [_run_as_json(run) for run in outcome.runs],
+        "failed": [{"prompt": prompt, "error": str(error)} for prompt, error in outcome.failed],
+        "interrupted": outcome.interrupted,
+    }
+
+
+def _run_as_json(run: Run) -> dict[str, Any]:
+    trace = run.trace
+    return {
+        "folder": str(run.folder),
+        "files": run.files,
+        "model": trace.model,
+        "settings": trace.settings,
+        "prompt": trace.prompt,
+        "text": trace.text,
+        "num_steps": trace.num_steps,
+        "stop_reason": trace.stop_reason,
+        "loop": None if trace.loop is None else asdict(trace.loop),
+        "layer_means": trace.layer_means(),
+    }
+
+
+def _print_run(console: Console, run: Run) -> None:
     """The text with its loop marked, a table per layer, and where the files are."""
-    console = Console(highlight=False, markup=False, emoji=False)
+    trace = run.trace
     console.print(_marked_text(trace), soft_wrap=True)
     console.print()
-    console.print(_loop_line(trace))
+    console.print(_verdict(trace))
     console.print(_layer_table(trace))
     settings = trace.settings["overridden"]
     if settings:
         console.print("overridden in generation_config: " + ", ".join(f"{k}={v}" for k, v in settings.items()))
-    console.print(f"{folder}/: trace.parquet, summary.json, report.html", soft_wrap=True)
+    console.print(f"{run.folder}/: {', '.join(run.files)}", soft_wrap=True)
+
+
+def _print_runs(console: Console, outcome: Outcome) -> None:
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("run")
+    table.add_column("tokens", justify="right")
+    table.add_column("loop")
+    table.add_column("prompt", overflow="ellipsis", no_wrap=True)
+    for run in outcome.runs:
+        loop = run.trace.loop
+        described = "-" if loop is None else f"{loop.period} tokens from step {loop.onset_step}"
+        prompt = Text(_printable(run.trace.prompt.replace("\n", "⏎")))
+        table.add_row(run.folder.name, str(run.trace.num_steps), described, prompt)
+    console.print(table)
+    console.print(f"{len(outcome.runs)} runs in {outcome.folder}/", soft_wrap=True)
 
 
 def _marked_text(trace: Trace) -> Text:
@@ -43,8 +106,9 @@ def _marked_text(trace: Trace) -> Text:
     if trace.loop is None:
         return text.append("".join(tokens), style="not dim")
     first, onset = trace.loop.first_copy_step, trace.loop.onset_step
+    opening, closing = _FIRST_COPY
     text.append("".join(tokens[:first]), style="not dim")
-    text.append("".join(tokens[first:onset]), style="not dim black on yellow")
+    text.append(opening + "".join(tokens[first:onset]) + closing, style="not dim black on yellow")
     return text.append("".join(tokens[onset:]), style="not dim yellow")
 
 
@@ -53,13 +117,18 @@ def _printable(text: str) -> str:
     return "".join(c if c in "\n\t" or c.isprintable() or ord(c) > 0x9F else "\ufffd" for c in text)
 
 
-def _loop_line(trace: Trace) -> str:
+def _shortened(prompt: str) -> str:
+    return prompt if len(prompt) <= 40 else prompt[:39] + "…"
+
+
+def _verdict(trace: Trace) -> str:
+    partial = " before the interruption" if trace.stop_reason == "interrupted" else ""
     if trace.loop is None:
-        return f"{trace.num_steps} tokens, no loop at the end"
+        return f"{trace.num_steps} tokens{partial}, no loop at the end"
     loop = trace.loop
     return (
-        f"{trace.num_steps} tokens; loop of {loop.period} tokens: first copy at step {loop.first_copy_step}, "
-        f"repeating from step {loop.onset_step}, {loop.copies} copies"
+        f"{trace.num_steps} tokens{partial}; loop of {loop.period} tokens: first copy {''.join(_FIRST_COPY)} at step "
+        f"{loop.first_copy_step}, repeating from step {loop.onset_step}, {loop.copies} copies"
     )
 
 

@@ -1,0 +1,79 @@
+"""`eigencore doctor`: what is installed here, and whether the core computes what it must."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import typer
+
+from eigencore.cli.options import AsJson
+
+_PACKAGES = ("numpy", "scipy", "pandas", "pyarrow", "torch", "transformers", "plotly", "gguf", "accelerate")
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Versions, instruction set, threads, CUDA, models at hand, cache folder, and a self-test of the core."""
+    from eigencore.store import json_text
+
+    findings = examine()
+    if as_json:
+        print(json_text(findings))
+    else:
+        _print(findings)
+    raise typer.Exit(0 if all(findings["self_test"].values()) else 1)
+
+
+def examine() -> dict[str, Any]:
+    """Everything that doctor reports, by section."""
+    from eigencore import _core
+    from eigencore.metrics.self_test import self_test
+    from eigencore.models.smollm2 import cache_folder
+    from eigencore.models.smollm2 import state as smollm2_state
+    from eigencore.models.torch_facts import torch_facts
+    from eigencore.version import __version__
+
+    return {
+        "versions": {
+            "eigencore": __version__,
+            "python": platform.python_version(),
+            **{name: _version(name) for name in _PACKAGES},
+        },
+        "machine": {
+            "platform": platform.platform(),
+            "instruction_set": _core.active_arch(),
+            "core_threads": 1,
+            **torch_facts(),
+        },
+        "models": {"tiny": "bundled", "smollm2": smollm2_state()},
+        "cache_folder": str(cache_folder()),
+        "self_test": self_test(),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _print(findings: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, markup=False, emoji=False)
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, found in findings["versions"].items():
+        table.add_row(name, found or "not installed")
+    machine = findings["machine"]
+    for name, value in machine.items():
+        shown = ", ".join(value) or "none" if isinstance(value, list) else str(value)
+        table.add_row(name.replace("_", " "), shown)
+    for name, state in findings["models"].items():
+        table.add_row(f"model {name}", state)
+    table.add_row("cache folder", findings["cache_folder"])
+    for name, passed in findings["self_test"].items():
+        table.add_row("self-test", f"{'passed' if passed else 'FAILED'}: {name}")
+    console.print(table)
