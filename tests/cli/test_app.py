@@ -54,6 +54,22 @@ def test_options_come_from_a_config_file_and_the_command_line_wins(
     assert not (tmp_path / "run" / "report.html").exists()
 
 
+def test_config_keys_are_the_names_of_the_options(run_here: Callable[..., Finished], tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(
+        "greedy: true\njson: true\nmax_new_tokens: 2\nno-report: yes\nprompts: absent.txt\n"
+    )
+    finished = assert_done(run_here, "trace", "Hi", "--config", "c.yaml", "--out", "run")
+    (run,) = json.loads(finished.stdout)["runs"]
+    assert (run["prompt"], run["num_steps"], run["settings"]["generation"]["do_sample"]) == ("Hi", 2, False)
+
+
+def test_config_of_report_names_several_runs(run_here: Callable[..., Finished], tmp_path: Path) -> None:
+    synthetic_trace().save("a")
+    synthetic_trace().save("b")
+    (tmp_path / "c.yaml").write_text("runs: [a, b]\nout: both.html\n")
+    assert assert_done(run_here, "report", "--config", "c.yaml").stdout == "both.html\n"
+
+
 @pytest.mark.parametrize(
     ("content", "named"),
     [
@@ -62,6 +78,9 @@ def test_options_come_from_a_config_file_and_the_command_line_wins(
         ("max_new_tokens: many", "--max-new-tokens"),
         ("max_new_tokens: 0", "--max-new-tokens"),
         ("seed: [1, 2]", "expected one value for 'seed'"),
+        ("seed: true", "expected one value for 'seed'"),
+        ("prompt: no", "quote it"),
+        ("json: 1", "expected true or false for 'json'"),
         ("- seed", "expected keys and values"),
         ("seed: {", "no YAML"),
         (None, "No such file"),
@@ -99,6 +118,21 @@ def test_doctor_ends_with_1_where_the_core_computes_wrongly(
     assert "FAILED: eigenvalues of uniform causal attention" in finished.stdout
 
 
+def test_doctor_reports_what_is_broken_and_goes_on(
+    run_here: Callable[..., Finished], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: object) -> None:
+        raise ImportError("libtorch_cpu.so: cannot open shared object file")
+
+    monkeypatch.setattr("eigencore.models.torch_facts.torch_facts", broken)
+    monkeypatch.setattr("eigencore.metrics.self_test.svdvals", broken)
+    finished = run_here("doctor")
+    assert finished.code == 1
+    assert "libtorch_cpu.so" in finished.stdout
+    assert "FAILED: singular values" in finished.stdout
+    assert "passed: eigenvalues of a circulant" in finished.stdout
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [("eigencore tr", "trace"), ("eigencore trace --mod", "--model"), ("eigencore trace --model sm", "smollm2")],
@@ -130,6 +164,6 @@ def test_report_puts_several_runs_on_one_page(run_here: Callable[..., Finished],
     expected = comparison_page([synthetic_trace(), synthetic_trace(loop=False)], ["a", "b"])
     assert (tmp_path / "comparison.html").read_text(encoding="utf-8") == expected
     finished = run_here("report", "a", "b")
-    assert finished.code == 1
+    assert finished.code == 3
     assert "comparison.html exists already" in finished.stderr
     assert_done(run_here, "report", "a", "b", "--overwrite")

@@ -11,6 +11,7 @@ import pytest
 
 from eigencore.models.loading import TINY_FOLDER
 from eigencore.store import new_run_folder
+from eigencore.tracing import load_trace
 from tests.cli.program import (
     PROGRAM,
     PROMPT,
@@ -26,7 +27,7 @@ from tests.synthetic_trace import synthetic_trace
 def test_trace_refuses_a_folder_that_exists(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     finished = run_program("trace", PROMPT, "--out", str(tmp_path / "mine"))
-    assert finished.code == 1
+    assert finished.code == 3
     assert_one_line_that_names("mine exists already", finished)
     assert list((tmp_path / "mine").iterdir()) == []
 
@@ -37,15 +38,8 @@ def test_trace_refuses_a_folder_that_exists_before_it_generates(
     monkeypatch.setattr("eigencore.tracing.trace_generation", failing(AssertionError("generated in vain")))
     (tmp_path / "mine").mkdir()
     finished = run_here("trace", PROMPT, "--out", "mine")
-    assert finished.code == 1
+    assert finished.code == 3
     assert_one_line_that_names("mine exists already", finished)
-
-
-def test_trace_refuses_a_path_through_a_file(run_here: Callable[..., Finished], tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("mine")
-    finished = run_here("trace", PROMPT, "--max-new-tokens", "1", "--out", "file/run")
-    assert finished.code == 1
-    assert_one_line_that_names("file", finished)
 
 
 @pytest.mark.parametrize(
@@ -103,6 +97,9 @@ def test_program_ends_with_3_where_there_is_no_such_model(tmp_path: Path) -> Non
         (("--temperature", "-1"), "-1.0"),
         (("--dtype", "int7"), "int7"),
         (("--spectrum", "golden"), "golden"),
+        (("--every", str(10**30)), "every"),
+        (("--device", "meta"), "meta"),
+        (("--temperature", "1e-45"), "larger temperature"),
         (("--apply-chat-template",), "chat template"),
         (("--device", "abacus"), "abacus"),
         (("--seed", str(2**70)), str(2**70)),
@@ -229,15 +226,27 @@ def test_program_ends_with_1_where_the_path_leads_through_a_file(
     assert (tmp_path / "file").read_text() == "mine"
 
 
-@pytest.mark.parametrize("limit", [1000, 100_000], ids=["in the table", "in the page"])
-def test_program_ends_with_1_where_the_disk_is_full(tmp_path: Path, limit: int) -> None:
-    # A limit on the size of files makes the kernel refuse a write in the middle, as a full disk does.
+def run_on_a_small_disk(tmp_path: Path, limit: int) -> Finished:
+    """A limit on the size of files makes the kernel refuse a write in the middle, as a full disk does."""
     small_disk = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); "
     command = ("trace", PROMPT, "--max-new-tokens", "4", "--out", "new/run")
-    finished = run_program(*command, cwd=tmp_path, code=small_disk + PROGRAM)
+    return run_program(*command, cwd=tmp_path, code=small_disk + PROGRAM)
+
+
+def test_program_ends_with_1_where_the_disk_is_full(tmp_path: Path) -> None:
+    finished = run_on_a_small_disk(tmp_path, 1000)
     assert finished.code == 1
     assert_one_line_that_names("cannot write new/run: ", finished)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_program_keeps_the_trace_where_the_disk_is_full_for_the_page(tmp_path: Path) -> None:
+    finished = run_on_a_small_disk(tmp_path, 1_000_000)
+    assert finished.code == 1
+    assert "eigencore report new/run tries again" in finished.stderr
+    assert "Traceback" not in finished.stderr
+    assert load_trace(tmp_path / "new" / "run").num_steps == 4
+    assert sorted(path.name for path in (tmp_path / "new" / "run").iterdir()) == ["summary.json", "trace.parquet"]
 
 
 def test_program_ends_with_1_where_memory_is_exhausted(
@@ -256,10 +265,36 @@ def test_of_two_processes_that_write_one_folder_one_wins_and_the_other_says_so(
 ) -> None:
     with new_run_folder(tmp_path / "run") as work:
         finished = run_here("trace", PROMPT, "--out", "run")
-        assert finished.code == 1
+        assert finished.code == 3
         assert_one_line_that_names("run is being written by another process", finished)
         (work / "mine").touch()
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["mine"]
+
+
+def test_program_ends_with_1_where_a_file_stands_at_the_default_place(
+    run_here: Callable[..., Finished], tmp_path: Path
+) -> None:
+    (tmp_path / "runs").write_text("mine")
+    (tmp_path / "p.txt").write_text("One")
+    for what in ((PROMPT,), ("--prompts", "p.txt")):
+        finished = run_here("trace", *what)
+        assert finished.code == 1
+        assert_one_line_that_names("runs", finished)
+
+
+def test_program_ends_with_3_where_the_path_is_no_text(run_here: Callable[..., Finished], tmp_path: Path) -> None:
+    finished = run_here("trace", PROMPT, "--out", "r\udce9")
+    assert finished.code == 3
+    assert_one_line_that_names("not UTF-8", finished)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_program_ends_with_1_where_it_would_replace_the_folder_it_is_in(
+    run_here: Callable[..., Finished], tmp_path: Path
+) -> None:
+    finished = run_here("trace", PROMPT, "--out", ".", "--overwrite")
+    assert finished.code == 1
+    assert_one_line_that_names("is where you are", finished)
 
 
 @pytest.fixture

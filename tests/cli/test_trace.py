@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import os
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 from eigencore.tracing import load_trace
-from tests.cli.program import PROMPT, Finished, assert_done, run_program, summary_of, without_spaces
+from tests.cli.program import PROGRAM, PROMPT, Finished, assert_done, run_program, summary_of, without_spaces
 from tests.synthetic_trace import synthetic_trace
 
 HOT = ("--temperature", "1.5", "--max-new-tokens", "12")
@@ -209,7 +210,7 @@ def test_trace_of_a_file_ends_with_3_where_no_prompt_can_be_traced(
     run_here: Callable[..., Finished], tmp_path: Path
 ) -> None:
     finished = run_here("trace", "--prompts", prompt_file(tmp_path, "long " * 600), "--out", "many")
-    assert finished.code == 3
+    assert (finished.code, finished.stdout) == (3, "")
     assert not Path("many").exists()
 
 
@@ -217,10 +218,41 @@ def test_trace_of_a_file_generates_nothing_where_a_folder_stands_in_the_way(
     run_here: Callable[..., Finished], tmp_path: Path
 ) -> None:
     (tmp_path / "many" / "0002").mkdir(parents=True)
-    finished = run_here("trace", "--prompts", prompt_file(tmp_path, "One", "Two"), "--out", "many")
-    assert finished.code == 1
-    assert "0002 exists already" in finished.stderr
+    command = ("trace", "--prompts", prompt_file(tmp_path, "One", "Two"), "--out", "many")
+    finished = run_here(*command)
+    assert finished.code == 3
+    assert "many exists already and is not empty" in finished.stderr
+    finished = run_here(*command, "--overwrite")
+    assert finished.code == 3
+    assert "no numbered run (0002)" in finished.stderr
     assert [p.name for p in Path("many").iterdir()] == ["0002"]
+
+
+def test_overwriting_runs_leaves_none_of_the_earlier_ones(run_here: Callable[..., Finished], tmp_path: Path) -> None:
+    options = ("--max-new-tokens", "1", "--out", "many", "--no-report")
+    assert_done(run_here, "trace", "--prompts", prompt_file(tmp_path, "One", "Two", "Three"), *options)
+    assert_done(run_here, "trace", "--prompts", prompt_file(tmp_path, "Four"), *options, "--overwrite")
+    assert [p.name for p in Path("many").iterdir()] == ["0001"]
+    assert load_trace("many/0001").prompt == "Four"
+
+
+def test_a_failing_machine_leaves_an_account_of_what_was_done(
+    run_here: Callable[..., Finished], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_memory_at_two(model: Any, prompt: str, **options: Any) -> Any:
+        if prompt == "Two":
+            raise MemoryError("no more")
+        return synthetic_trace()
+
+    monkeypatch.setattr("eigencore.tracing.trace_generation", out_of_memory_at_two)
+    file = prompt_file(tmp_path, "One", "Two", "Three", "Four")
+    finished = run_here("trace", "--prompts", file, "--out", "many", "--json", "--no-report")
+    assert finished.code == 1
+    document = json.loads(finished.stdout)
+    assert [run["folder"] for run in document["runs"]] == ["many/0001"]
+    assert document["failed"] == [{"prompt": "Two", "error": "no more"}]
+    assert document["not_attempted"] == ["Three", "Four"]
+    assert "2 prompts not attempted" in finished.stderr
 
 
 @pytest.fixture
@@ -255,7 +287,7 @@ def test_an_interrupted_trace_is_saved_and_marked_partial(
     assert summary_of(Path("run"))["stop_reason"] == "interrupted"
     assert Path("run/report.html").is_file()
     assert "5 tokens before the interruption" in finished.stdout
-    assert finished.stderr == "eigencore: interrupted; what was traced is in run\n"
+    assert finished.stderr == ""
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
 
 
@@ -268,6 +300,7 @@ def test_an_interrupted_file_of_prompts_keeps_what_was_traced(
     document = json.loads(finished.stdout)
     assert document["interrupted"] is True
     assert [run["stop_reason"] for run in document["runs"]] == ["interrupted"]
+    assert document["not_attempted"] == ["Two"]
     assert [p.name for p in Path("many").iterdir()] == ["0001"]
 
 
@@ -290,6 +323,40 @@ def test_an_interruption_while_the_model_loads_ends_the_program(
     monkeypatch.setattr("eigencore.models.load_source", lambda *a, **k: os.kill(os.getpid(), signal.SIGTERM))
     assert run_here("trace", PROMPT).code == 130
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("moment", ["write_table", "replace_text"])
+def test_an_interruption_while_files_are_written_takes_nothing_away(
+    run_here: Callable[..., Finished], monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    where = {"write_table": "eigencore.tracing.trace", "replace_text": "eigencore.cli.trace_runs"}[moment]
+    plain = getattr(importlib.import_module(where), moment)
+
+    def interrupted(*args: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        return plain(*args)
+
+    monkeypatch.setattr(f"{where}.{moment}", interrupted)
+    finished = run_here("trace", PROMPT, "--max-new-tokens", "2", "--out", "run")
+    assert finished.code == 0  # all was done
+    assert load_trace("run").stop_reason == "length"
+    assert Path("run/report.html").is_file()
+
+
+def test_a_process_that_is_told_to_end_saves_its_trace(tmp_path: Path) -> None:
+    at_token_5 = """
+import os, signal, eigencore.tracing as t
+plain = t.trace_generation
+def told(*args, progress, **options):
+    def advance(steps):
+        if steps == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+    return plain(*args, progress=advance, **options)
+t.trace_generation = told
+"""
+    finished = run_program("trace", PROMPT, "--out", str(tmp_path / "run"), "--no-report", code=at_token_5 + PROGRAM)
+    assert finished.code == 130
+    assert (load_trace(tmp_path / "run").num_steps, finished.stderr) == (5, "")
 
 
 def test_trace_saves_all_where_nobody_reads_its_output(tmp_path: Path) -> None:

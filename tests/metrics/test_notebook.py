@@ -55,3 +55,19 @@ def test_a_histogram_has_bars_whose_heights_are_the_counts():
     assert len(heights) == 2
     assert heights[0] == pytest.approx(3 * heights[1], rel=0.05)
     assert not list(ET.fromstring(histogram(np.full(3, np.nan))))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [np.array([1.0, np.nextafter(1.0, 2.0)]), np.array([-1.7e308, 1.7e308, 0.0]), np.array([0.0, 5e-324]), np.zeros(4)],
+)
+def test_figures_of_values_that_hardly_or_hugely_differ(values):
+    for figure in (histogram(values), sparkline(values)):
+        assert "nan" not in figure
+        assert list(ET.fromstring(figure))
+
+
+def test_a_batch_of_permutations_shows_itself():
+    permutations = np.eye(6)[np.array([np.random.default_rng(i).permutation(6) for i in range(5)])]
+    for spectrum in ("eigen", "singular"):
+        assert ec.batch_metrics(permutations, spectrum=spectrum)._repr_html_()

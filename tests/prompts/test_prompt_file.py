@@ -32,6 +32,8 @@ def test_prompts_are_read_in_order(tmp_path, name, content, prompts):
         ("p.jsonl", b'{"prompt": 3}\n', "line 1: expected"),
         ("p.jsonl", b'{"prompt": ""}\n', "line 1: expected"),
         ("p.jsonl", b'["a"]\n', "line 1: expected"),
+        ("p.jsonl", b'{"prompt": "\\ud800"}\n', "line 1: the prompt is no valid Unicode.*position 0"),
+        ("p.jsonl", b"[" * 200_000, "line 1: nested too deeply"),
         ("p.txt", b" \n\n", "holds no prompt"),
         ("p.txt", b"", "holds no prompt"),
     ],

@@ -332,3 +332,30 @@ def test_an_error_about_another_file_is_no_failure_to_write(tmp_path: Path) -> N
         (tmp_path.parent / "elsewhere").read_text()
     with pytest.raises(StoreError, match="cannot write"), new_run_folder(tmp_path / "run") as work:
         (work / "absent").read_text()
+
+
+@pytest.mark.parametrize("renames", [1, 2])
+def test_an_overwrite_cut_short_leaves_one_whole_run(tmp_path: Path, renames: int) -> None:
+    # Killed behind the first or the second rename of the exchange.
+    (tmp_path / "run").mkdir()
+    write_summary(tmp_path / "run" / "summary.json", {"which": "old"}, Schema("eigencore.example", 1, 0))
+    program = f"""
+import os, signal, sys
+from pathlib import Path
+from eigencore.store import new_run_folder
+plain, seen = os.rename, []
+def rename(*args, **options):
+    plain(*args, **options)
+    seen.append(1)
+    if len(seen) == {renames}:
+        os.kill(os.getpid(), signal.SIGKILL)
+os.rename = rename
+with new_run_folder(Path(sys.argv[1]), overwrite=True) as work:
+    (work / "summary.json").write_text((Path(sys.argv[1]) / "summary.json").read_text().replace("old", "new"))
+"""
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "run")], check=False)
+    with pytest.raises(RuntimeError), new_run_folder(tmp_path / "run", overwrite=True):
+        raise RuntimeError
+    assert names(tmp_path) == ["run"]
+    found = (tmp_path / "run" / "summary.json").read_text()
+    assert ("old" in found, "new" in found) == (renames == 1, renames == 2)

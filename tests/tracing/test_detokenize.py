@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
 
-from eigencore.tracing.detokenize import token_texts
+from eigencore.tracing.detokenize import alternatives_texts, token_texts
 
 TEXTS = (
     "Once upon a time",
@@ -153,3 +153,11 @@ def test_token_texts_of_bytes_between_words_join_to_the_text(llama_like: Any, te
 def test_token_texts_give_a_character_of_named_bytes_to_the_last_of_them(llama_like: Any) -> None:
     ids = named_byte_ids(llama_like, "é" + EMOJI)
     assert token_texts(llama_like, ids, named_ids(llama_like, "s")) == ["", "é", "", "", "", EMOJI]
+
+
+def test_alternatives_inside_a_character_are_decoded_behind_its_first_bytes(tiny: Any) -> None:
+    _, tokenizer = tiny
+    n, *accented = byte_ids(tokenizer, "né".encode())
+    other = byte_ids(tokenizer, "ê".encode())[1]
+    texts = alternatives_texts(tokenizer, [n, *accented], [], [[n], [accented[0], n], [accented[1], other]])
+    assert texts == [["n"], ["\ufffd", "n"], ["é", "ê"]]

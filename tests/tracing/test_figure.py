@@ -18,7 +18,8 @@ def test_plot_draws_the_mean_over_heads_of_each_layer(trace):
     assert [line.name for line in figure.data] == [f"layer {i}" for i in range(LAYERS)]
     for layer, line in enumerate(figure.data):
         expected = np.ma.masked_invalid(values[:, layer]).mean(-1).filled(np.nan)
-        np.testing.assert_allclose(line.y, expected)
+        np.testing.assert_array_equal(line.x, np.arange(0, trace.num_steps, trace.settings["every"]))
+        np.testing.assert_allclose(line.y, expected[line.x])
     assert "condition_number" in figure.layout.title.text
     assert "<model>" not in figure.layout.title.text
 
@@ -51,5 +52,7 @@ def test_plot_names_what_is_not_there(trace):
         trace.plot("entropy")
     with pytest.raises(InputError, match="layer 2 is not among the 2 layers"):
         trace.plot("self_weight", layer=2)
+    with pytest.raises(InputError, match="layer '1'"):
+        trace.plot("self_weight", layer="1")
     with pytest.raises(InputError, match="layer=0"):
         trace.plot("margin", layer=0)

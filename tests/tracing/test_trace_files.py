@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from eigencore.errors import SchemaError, StoreError
+from eigencore.errors import SchemaError, StoreError, UnreadableRunError
 from eigencore.store import Schema
 from eigencore.tracing import Trace, load_trace
 from tests.synthetic_trace import HEADS, LAYERS, METRIC_NAMES, PROMPT_TOKENS, ROW_NAMES, synthetic_trace
@@ -265,6 +266,15 @@ def test_load_trace_ignores_what_a_newer_minor_version_adds(run: Path, tmp_path:
         pytest.param(lambda s: s["token_ids"].pop(), id="a token too few"),
         pytest.param(lambda s: s["prompt_token_ids"].append(1), id="a prompt token too many"),
         pytest.param(lambda s: s["signals"]["surprisal"].pop(), id="a signal cut short"),
+        pytest.param(lambda s: s["signals"].pop("margin"), id="a signal missing"),
+        pytest.param(lambda s: s["settings"].pop("overridden"), id="nothing overridden"),
+        pytest.param(lambda s: s["model"].pop("name"), id="a model without a name"),
+        pytest.param(lambda s: s["settings"].update(every=0), id="every 0th step"),
+        pytest.param(lambda s: s["model"].update(num_parameters="many"), id="parameters in words"),
+        pytest.param(lambda s: s.update(tokens=[1] * len(s["tokens"])), id="tokens that are no texts"),
+        pytest.param(lambda s: s.update(versions=None), id="no versions"),
+        pytest.param(lambda s: s["loop"].update(onset_step=99), id="a loop behind the end"),
+        pytest.param(lambda s: s["top_tokens"][3].pop(), id="a next token too few"),
     ],
 )
 def test_load_trace_refuses_files_that_do_not_fit_together(
@@ -272,3 +282,41 @@ def test_load_trace_refuses_files_that_do_not_fit_together(
 ) -> None:
     with pytest.raises(StoreError, match="damaged"):
         load_trace(edited_summary(run, tmp_path / "run", edit))
+
+
+def without(name: str) -> Callable[[Any], Any]:
+    return lambda table: table.drop_columns([name])
+
+
+def as_text(name: str) -> Callable[[Any], Any]:
+    def convert(table: Any) -> Any:
+        at = table.schema.get_field_index(name)
+        return table.set_column(at, name, table.column(name).cast("string"))
+
+    return convert
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        *(without(name) for name in ("row", "step", "head", "row_entropy", "eigen.degeneracy", "singular.stable_rank")),
+        *(as_text(name) for name in ("layer", "self_weight", "eigen.spectral_entropy")),
+        lambda table: table.slice(1),
+        lambda table: table.slice(0, 0),
+    ],
+)
+def test_load_trace_refuses_a_table_that_is_not_whole(run: Path, tmp_path: Path, edit: Callable[[Any], Any]) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    table = pq.read_table(folder / "trace.parquet")
+    pq.write_table(edit(table).replace_schema_metadata(table.schema.metadata), folder / "trace.parquet")
+    with pytest.raises(UnreadableRunError, match="damaged"):
+        load_trace(folder)
+
+
+@pytest.mark.parametrize(
+    "key", [key for key in synthetic_trace().summary() if key not in ("num_steps", "layer_means", "text")]
+)
+def test_load_trace_refuses_a_summary_without(run: Path, tmp_path: Path, key: str) -> None:
+    with pytest.raises(UnreadableRunError, match="damaged"):
+        load_trace(edited_summary(run, tmp_path / "run", lambda summary: summary.pop(key)))

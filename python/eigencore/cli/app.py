@@ -1,8 +1,4 @@
-"""The program `eigencore`: its subcommands, and what its errors become.
-
-Exit codes: 0 done; 1 the machine failed us; 2 the command line is wrong; 3 the input cannot be used; 4 partly done, the
-rest listed; 130 interrupted.
-"""
+"""The program `eigencore`: its subcommands, and what becomes of its errors."""
 
 from __future__ import annotations
 
@@ -13,16 +9,17 @@ import sys
 import typer
 
 from eigencore.cli.doctor import doctor
+from eigencore.cli.exit_codes import code_of, one_line
 from eigencore.cli.report import report
 from eigencore.cli.trace import trace
-from eigencore.errors import EigencoreError, StoreError, UnreadableRunError
 from eigencore.version import __version__
 
 app = typer.Typer(
     name="eigencore",
     help="The spectrum of attention in transformers.",
     epilog="Exit codes: 0 done; 1 the machine failed (disk full, not writable, out of memory); 2 wrong command line; "
-    "3 unusable input (no such model, empty prompt, damaged run); 4 partly done, the rest listed; 130 interrupted.",
+    "3 unusable input (no such model, empty prompt, damaged run, folder that exists); 4 partly done, the rest listed; "
+    "130 interrupted.",
     pretty_exceptions_enable=False,
 )
 app.command()(trace)
@@ -47,33 +44,15 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a character gets its code
     try:
         app(prog_name="eigencore")
-    except UnreadableRunError as error:
-        _end(error, 3)
-    except StoreError as error:
-        _end(error, 1)
-    except EigencoreError as error:
-        _end(error, 3)
     except BrokenPipeError:
         # Whoever read our output has gone; leave nothing for the interpreter to flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except (OSError, MemoryError) as error:
-        _end(error, 1)
-    except RuntimeError as error:
-        if not _is_out_of_memory(error):
-            raise
-        _end(error, 1)
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    """torch has a type for CUDA's memory alone."""
-    text = str(error).lower()
-    return any(words in text for words in ("out of memory", "can't allocate memory", "not enough memory"))
-
-
-def _end(error: BaseException, code: int) -> None:
-    text = " ".join(str(error).split()) or type(error).__name__
-    print(f"eigencore: {text}", file=sys.stderr)
-    sys.exit(code)
+    except Exception as error:
+        code = code_of(error)
+        if code is None:
+            raise
+        print(f"eigencore: {one_line(error)}", file=sys.stderr)
+        sys.exit(code)

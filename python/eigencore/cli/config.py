@@ -12,13 +12,50 @@ def _apply(context: typer.Context, path: Path | None) -> Path | None:
     """Makes what the file says the defaults of the command, before its other options are read."""
     if path is None or context.resilient_parsing:
         return path
-    names = sorted(p.name for p in context.command.params if p.name not in (None, "config", "help"))
-    settings = _read(path)
-    for key in settings:
-        if key not in names:
-            raise typer.BadParameter(f"{path}: unknown key {key!r}; known are {', '.join(map(str, names))}")
+    known = _keys(context)
+    settings = {}
+    for key, value in _read(path).items():
+        if key not in known:
+            raise typer.BadParameter(f"{path}: unknown key {key!r}; known are {', '.join(sorted(known))}")
+        parameter, negated = known[key]
+        settings[parameter.name] = _checked(path, key, value, parameter, negated)
     context.default_map = {**(context.default_map or {}), **settings}
     return path
+
+
+def came_from_config(context: typer.Context, name: str) -> bool:
+    """Whether an option has its value from the file."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "DEFAULT_MAP"
+
+
+def _keys(context: typer.Context) -> dict[str, tuple[Any, bool]]:
+    """Key in a file -> the option it sets, and whether it sets a flag to no (as --greedy does to --do-sample)."""
+    keys = {}
+    for parameter in context.command.params:
+        if parameter.name in ("config", "help"):
+            continue
+        if parameter.param_type_name == "argument":
+            keys[str(parameter.name)] = (parameter, False)
+            continue
+        for names, negated in ((parameter.opts, False), (getattr(parameter, "secondary_opts", []), True)):
+            for name in names:
+                keys[name.removeprefix("--").replace("-", "_")] = (parameter, negated)
+    return keys
+
+
+def _checked(path: Path, key: str, value: Any, parameter: Any, negated: bool) -> Any:
+    """A value as the option takes it; YAML reads `no` as false and 1 as a number, and an option must be meant."""
+    if parameter.nargs == -1 and isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return value
+    is_flag = getattr(parameter, "is_flag", False)
+    if is_flag and isinstance(value, bool):
+        return value != negated
+    if is_flag:
+        raise typer.BadParameter(f"{path}: expected true or false for {key!r}, got {value!r}")
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise typer.BadParameter(f"{path}: expected one value for {key!r}, got {value!r}; quote it if it is a text")
+    return [str(value)] if parameter.nargs == -1 else str(value)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -34,11 +71,7 @@ def _read(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(settings, dict):
         raise typer.BadParameter(f"{path}: expected keys and values, got {type(settings).__name__}")
-    named = {str(key).replace("-", "_"): value for key, value in settings.items()}
-    for key, value in named.items():
-        if not isinstance(value, (str, int, float, bool)):
-            raise typer.BadParameter(f"{path}: expected one value for {key!r}, got {value!r}")
-    return named
+    return {str(key).replace("-", "_"): value for key, value in settings.items()}
 
 
 Config: TypeAlias = Annotated[

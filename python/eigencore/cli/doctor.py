@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import typer
 
+from eigencore.cli.config import Config
+from eigencore.cli.exit_codes import one_line
 from eigencore.cli.options import AsJson
+from eigencore.models.smollm2 import cache_folder
+from eigencore.models.smollm2 import state as smollm2_state
 
 _PACKAGES = ("numpy", "scipy", "pandas", "pyarrow", "torch", "transformers", "plotly", "gguf", "accelerate")
 
 
-def doctor(as_json: AsJson = False) -> None:
+def doctor(as_json: AsJson = False, config: Config = None) -> None:
     """Versions, instruction set, threads, CUDA, models at hand, cache folder, and a self-test of the core."""
     from eigencore.store import json_text
 
@@ -22,16 +27,12 @@ def doctor(as_json: AsJson = False) -> None:
         print(json_text(findings))
     else:
         _print(findings)
-    raise typer.Exit(0 if all(findings["self_test"].values()) else 1)
+    sound = all(passed is True for passed in findings["self_test"].values()) and "error" not in findings["machine"]
+    raise typer.Exit(0 if sound else 1)
 
 
 def examine() -> dict[str, Any]:
-    """Everything that doctor reports, by section."""
-    from eigencore import _core
-    from eigencore.metrics.self_test import self_test
-    from eigencore.models.smollm2 import cache_folder
-    from eigencore.models.smollm2 import state as smollm2_state
-    from eigencore.models.torch_facts import torch_facts
+    """Everything that doctor reports, by section. What is broken is reported as "error", and hides nothing else."""
     from eigencore.version import __version__
 
     return {
@@ -40,16 +41,40 @@ def examine() -> dict[str, Any]:
             "python": platform.python_version(),
             **{name: _version(name) for name in _PACKAGES},
         },
-        "machine": {
-            "platform": platform.platform(),
-            "instruction_set": _core.active_arch(),
-            "core_threads": 1,
-            **torch_facts(),
-        },
-        "models": {"tiny": "bundled", "smollm2": smollm2_state()},
+        "machine": {"platform": platform.platform(), **_examined(_core_facts), **_examined(_torch_facts)},
+        "models": {"tiny": "bundled", **_examined(_smollm2)},
         "cache_folder": str(cache_folder()),
-        "self_test": self_test(),
+        "self_test": _examined(_self_test),
     }
+
+
+def _examined(section: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    try:
+        return section()
+    except Exception as error:
+        return {"error": one_line(error)}
+
+
+def _core_facts() -> dict[str, Any]:
+    from eigencore import _core
+
+    return {"instruction_set": _core.active_arch()}
+
+
+def _torch_facts() -> dict[str, Any]:
+    from eigencore.models.torch_facts import torch_facts
+
+    return torch_facts()
+
+
+def _smollm2() -> dict[str, Any]:
+    return {"smollm2": smollm2_state()}
+
+
+def _self_test() -> dict[str, Any]:
+    from eigencore.metrics.self_test import self_test
+
+    return {**self_test()}
 
 
 def _version(package: str) -> str | None:
@@ -75,5 +100,5 @@ def _print(findings: dict[str, Any]) -> None:
         table.add_row(f"model {name}", state)
     table.add_row("cache folder", findings["cache_folder"])
     for name, passed in findings["self_test"].items():
-        table.add_row("self-test", f"{'passed' if passed else 'FAILED'}: {name}")
+        table.add_row("self-test", f"{'passed' if passed is True else 'FAILED'}: {name}")
     console.print(table)

@@ -13,11 +13,11 @@ class Interruption:
 
     def __init__(self) -> None:
         self.requested = False
-        self._orderly = False
+        self._deferred = False
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Takes the two signals for as long as the block lasts. Outside `orderly` they raise KeyboardInterrupt."""
+        """Takes the two signals for as long as the block lasts. Until `defer` they raise KeyboardInterrupt."""
         before = {number: signal.signal(number, self._asked) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
@@ -25,16 +25,11 @@ class Interruption:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    @contextmanager
-    def orderly(self) -> Iterator[None]:
-        """In this block the first signal only sets `requested`, for the block to look at."""
-        self._orderly = True
-        try:
-            yield
-        finally:
-            self._orderly = False
+    def defer(self) -> None:
+        """From here on the first signal only sets `requested`, for the work to look at."""
+        self._deferred = True
 
     def _asked(self, number: int, frame: FrameType | None) -> None:
-        if self.requested or not self._orderly:
+        if self.requested or not self._deferred:
             raise KeyboardInterrupt
         self.requested = True

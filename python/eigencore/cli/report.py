@@ -12,7 +12,7 @@ from eigencore.cli.options import AsJson, Quiet
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders.", metavar="RUN [RUN …]", show_default=False)],
+    runs: Annotated[list[Path], typer.Argument(help="Run folders.", metavar="RUN", show_default=False)],
     out: Annotated[
         Path | None,
         typer.Option(

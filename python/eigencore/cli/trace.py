@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from eigencore.cli.config import Config
+from eigencore.cli.config import Config, came_from_config
 from eigencore.cli.options import AsJson, Device, Dtype, Model, Quiet
 
 _GENERATION, _MEASURES, _OUTPUT = "Generation", "What is measured", "Output"
 
 
 def trace(
+    context: typer.Context,
     prompt: Annotated[str | None, typer.Argument(help="Text to go on from.", show_default=False)] = None,
     prompts: Annotated[
         Path | None,
@@ -82,10 +83,16 @@ def trace(
     Leaves a run folder with trace.parquet, summary.json and report.html; with --prompts, a folder of numbered run
     folders. Ctrl-C ends a trace early: what was traced is saved, marked as partial.
     """
+    if prompt is not None and prompts is not None:
+        # The command line wins over the file.
+        prompt = None if came_from_config(context, "prompt") else prompt
+        prompts = None if came_from_config(context, "prompts") else prompts
     if (prompt is None) == (prompts is None):
         raise typer.BadParameter("give either PROMPT or --prompts FILE")
     from eigencore.cli.trace_output import print_outcome
-    from eigencore.cli.trace_runs import TraceJob
+    from eigencore.cli.trace_runs import TraceJob, check_path
+
+    check_path(out)
 
     sampling = {"do_sample": do_sample, "temperature": temperature, "top_k": top_k, "top_p": top_p}
     job = TraceJob(

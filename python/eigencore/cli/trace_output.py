@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from eigencore.cli.exit_codes import one_line
 from eigencore.store import json_text
 
 if TYPE_CHECKING:
@@ -30,28 +31,36 @@ _FIRST_COPY = ("⟦", "⟧")
 
 def print_outcome(outcome: Outcome, *, as_json: bool, quiet: bool) -> None:
     """Results on stdout, what went wrong on stderr."""
+    console = Console(highlight=False, markup=False, emoji=False)
     if as_json:
         print(json_text(_as_json(outcome)))
-    elif quiet:
+    elif quiet and outcome.runs:
         print(outcome.folder)
-    else:
-        console = Console(highlight=False, markup=False, emoji=False)
-        single = len(outcome.runs) == 1 and not outcome.failed and outcome.runs[0].folder == outcome.folder
-        if single:
-            _print_run(console, outcome.runs[0])
-        else:
-            _print_runs(console, outcome)
+    elif len(outcome.runs) == 1 and outcome.runs[0].folder == outcome.folder:
+        _print_run(console, outcome.runs[0])
+    elif outcome.runs:
+        _print_runs(console, outcome)
     for prompt, error in outcome.failed:
-        print(f"eigencore: no trace of {_shortened(prompt)!r}: {error}", file=sys.stderr)
-    if outcome.interrupted:
-        print(f"eigencore: interrupted; what was traced is in {outcome.folder}", file=sys.stderr)
+        print(f"eigencore: no trace of {_shortened(prompt)!r}: {one_line(error)}", file=sys.stderr)
+    for run in outcome.runs:
+        if run.page_error is not None:
+            print(
+                f"eigencore: the trace is in {run.folder}, but its page could not be made "
+                f"({one_line(run.page_error)}); "
+                f"eigencore report {run.folder} tries again",
+                file=sys.stderr,
+            )
+    if outcome.not_attempted:
+        first = _shortened(outcome.not_attempted[0])
+        print(f"eigencore: {len(outcome.not_attempted)} prompts not attempted, from {first!r} on", file=sys.stderr)
 
 
 def _as_json(outcome: Outcome) -> dict[str, Any]:
     return {
         "folder": str(outcome.folder),
         "runs": [_run_as_json(run) for run in outcome.runs],
-        "failed": [{"prompt": prompt, "error": str(error)} for prompt, error in outcome.failed],
+        "failed": [{"prompt": prompt, "error": one_line(error)} for prompt, error in outcome.failed],
+        "not_attempted": outcome.not_attempted,
         "interrupted": outcome.interrupted,
     }
 

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from eigencore.cli.exit_codes import code_of
 from eigencore.cli.interruption import Interruption
-from eigencore.errors import EigencoreError, RunExistsError, StoreError
+from eigencore.cli.progress import progress_bar
+from eigencore.errors import InputError, RunExistsError, StoreError
 from eigencore.prompts import read_prompts
-from eigencore.store import check_free, new_run_folder
+from eigencore.store import is_run_folder, new_run_folder, replace_text
 
 if TYPE_CHECKING:
     from eigencore.models import ModelSource
     from eigencore.tracing import Trace
+
+REPORT_NAME = "report.html"
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,12 @@ class Run:
 
     trace: Trace
     folder: Path
-    files: list[str]
+    page_error: Exception | None = None
+    """Why there is no page beside it, though one was asked for."""
+
+    @property
+    def files(self) -> list[str]:
+        return sorted(path.name for path in self.folder.iterdir())
 
 
 @dataclass
@@ -36,19 +46,30 @@ class Outcome:
     folder: Path
     """The run folder, or the folder of run folders."""
     runs: list[Run] = field(default_factory=list)
-    failed: list[tuple[str, EigencoreError]] = field(default_factory=list)
+    failed: list[tuple[str, Exception]] = field(default_factory=list)
     """Prompts without a trace, and why."""
-    interrupted: bool = False
+    not_attempted: list[str] = field(default_factory=list)
+    """Prompts that an interruption, or a failure of the machine, left over."""
+
+    @property
+    def interrupted(self) -> bool:
+        cut_short = any(run.trace.stop_reason == "interrupted" for run in self.runs)
+        return cut_short or bool(self.not_attempted and not self._machine_failed)
 
     @property
     def exit_code(self) -> int:
+        if self._machine_failed:
+            return 1
         if self.interrupted:
             return 130
-        if any(isinstance(error, StoreError) for _, error in self.failed):
-            return 1
         if not self.failed:
             return 0
         return 4 if self.runs else 3
+
+    @property
+    def _machine_failed(self) -> bool:
+        errors = [error for _, error in self.failed] + [run.page_error for run in self.runs if run.page_error]
+        return any(code_of(error) == 1 for error in errors)
 
 
 @dataclass(frozen=True)
@@ -67,34 +88,52 @@ class TraceJob:
     def trace_one(self, prompt: str, out: Path | None) -> Outcome:
         """Traces a prompt into `out`, or into a new folder under runs/."""
         interruption = Interruption()
-        # The folder is opened first: a place that cannot be written to should cost no generation.
-        with interruption.watched(), self._opened(out) as (folder, work):
-            run = self._load().save_trace(prompt, folder, work, interruption)
-        return Outcome(folder, [run], interrupted=interruption.requested)
+        with interruption.watched():
+            # The folder is opened first: a place that cannot be written to should cost no generation.
+            with self._opened(out) as (folder, work):
+                session = self._load()
+                interruption.defer()
+                trace = session.trace_into(work, prompt, interruption)
+            return Outcome(folder, [self._with_page(trace, folder)])
 
     def trace_file(self, prompts: Path, out: Path | None) -> Outcome:
         """Traces the prompts of a file into numbered folders; one that fails does not keep the others back."""
         texts = read_prompts(prompts)
-        base = out if out is not None else next(f for f in _default_folders(self.model) if not f.exists())
-        folders = [base / f"{number:04d}" for number in range(1, len(texts) + 1)]
-        for folder in folders:
-            check_free(folder, overwrite=self.overwrite)
-        outcome, interruption = Outcome(base), Interruption()
-        with interruption.watched():
+        interruption = Interruption()
+        with interruption.watched(), self._batch_folder(out) as base:
+            folders = [base / f"{number:04d}" for number in range(1, len(texts) + 1)]
             session = self._load()
-            for position, (text, folder) in enumerate(zip(texts, folders, strict=True)):
+            interruption.defer()
+            outcome = Outcome(base)
+            for position, (text, folder) in enumerate(zip(texts, folders, strict=True), 1):
+                if interruption.requested or outcome.exit_code == 1:
+                    outcome.not_attempted = texts[position - 1 :]
+                    break
                 try:
                     with new_run_folder(folder, overwrite=self.overwrite) as work:
-                        run = session.save_trace(text, folder, work, interruption, f"{position + 1}/{len(texts)}")
-                    outcome.runs.append(run)
-                except EigencoreError as error:
+                        trace = session.trace_into(work, text, interruption, f"{position}/{len(texts)}")
+                    outcome.runs.append(self._with_page(trace, folder))
+                except Exception as error:
+                    if code_of(error) is None:
+                        raise
                     outcome.failed.append((text, error))
-                    if isinstance(error, StoreError):
-                        break  # the next would fail the same way
-                if interruption.requested:
-                    break
-        outcome.interrupted = interruption.requested
+            if not outcome.not_attempted:
+                _remove_numbered_beyond(base, len(texts))
         return outcome
+
+    def _with_page(self, trace: Trace, folder: Path) -> Run:
+        """Makes the page beside a trace that is safe already."""
+        if not self.with_report:
+            return Run(trace, folder)
+        try:
+            from eigencore.report import trace_page
+
+            replace_text(folder / REPORT_NAME, trace_page(trace))
+        except Exception as error:
+            if code_of(error) is None:
+                raise
+            return Run(trace, folder, error)
+        return Run(trace, folder)
 
     @contextmanager
     def _opened(self, out: Path | None) -> Iterator[tuple[Path, Path]]:
@@ -111,8 +150,22 @@ class TraceJob:
                 yield folder, work
                 return
 
+    @contextmanager
+    def _batch_folder(self, out: Path | None) -> Iterator[Path]:
+        """The folder of run folders, made; gone again where nothing came into it."""
+        if out is not None and out.exists():
+            _check_batch_folder(out, overwrite=self.overwrite)
+        candidates = _default_folders(self.model) if out is None else iter([out])
+        base, made = _make_first(candidates, exist_ok=out is not None)
+        try:
+            yield base
+        finally:
+            for folder in made:
+                with suppress(OSError):
+                    folder.rmdir()
+
     def _load(self) -> _Session:
-        with _progress_bar(f"loading {self.model}", None, self.show_progress):
+        with progress_bar(f"loading {self.model}", None, self.show_progress):
             from eigencore.models import load_source, locate_model
 
             source = locate_model(self.model)
@@ -129,29 +182,23 @@ class _Session:
     model: Any
     tokenizer: Any
 
-    def save_trace(self, prompt: str, folder: Path, work: Path, interruption: Interruption, position: str = "") -> Run:
-        """Traces one prompt and writes all files of its run into `work`."""
+    def trace_into(self, work: Path, prompt: str, interruption: Interruption, position: str = "") -> Trace:
+        """Traces one prompt, and writes its Parquet and JSON into `work`."""
         from eigencore.tracing import trace_generation
 
-        options, total = self.job.options, self.job.options["max_new_tokens"]
         title = f"tracing {self.job.model} {position}".strip()
-        with interruption.orderly():
-            with _progress_bar(title, total, self.job.show_progress) as advance:
-                trace = trace_generation(
-                    self.model,
-                    prompt,
-                    tokenizer=self.tokenizer,
-                    source=self.source,
-                    progress=advance,
-                    should_stop=lambda: interruption.requested,
-                    **options,
-                )
-            trace.write_into(work)
-            if self.job.with_report:
-                from eigencore.report import trace_page
-
-                (work / "report.html").write_text(trace_page(trace), encoding="utf-8")
-        return Run(trace, folder, sorted(path.name for path in work.iterdir()))
+        with progress_bar(title, self.job.options["max_new_tokens"], self.job.show_progress) as advance:
+            trace = trace_generation(
+                self.model,
+                prompt,
+                tokenizer=self.tokenizer,
+                source=self.source,
+                progress=advance,
+                should_stop=lambda: interruption.requested,
+                **self.job.options,
+            )
+        trace.write_into(work)
+        return trace
 
 
 def _default_folders(model: str) -> Iterator[Path]:
@@ -160,15 +207,45 @@ def _default_folders(model: str) -> Iterator[Path]:
         yield Path("runs") / (base if attempt == 1 else f"{base}-{attempt}")
 
 
-@contextmanager
-def _progress_bar(title: str, total: int | None, show: bool) -> Iterator[Any]:
-    """A bar on standard error, if that is a terminal; yields what to call with the number of steps done."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+def _make_first(candidates: Iterator[Path], *, exist_ok: bool) -> tuple[Path, list[Path]]:
+    """Makes the first candidate that can be made anew; also returns the folders that were made, innermost first."""
+    for base in candidates:
+        missing = [folder for folder in (base, *base.parents) if not folder.exists()]
+        try:
+            base.mkdir(parents=True, exist_ok=exist_ok)
+        except FileExistsError:
+            if not base.is_dir():
+                raise StoreError(f"cannot make {base}: a file stands in the way; choose another folder") from None
+            continue  # another process was first
+        except OSError as error:
+            raise StoreError(f"cannot make {base}: {error.strerror or error}") from error
+        return base, missing
+    raise AssertionError("there is always another name")
 
-    counted = () if total is None else (MofNCompleteColumn(),)
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), *counted, TimeElapsedColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not (show and console.is_terminal)) as bars:
-        bar = bars.add_task(title, total=total)
-        yield lambda steps: bars.update(bar, completed=steps)
+
+def _check_batch_folder(base: Path, *, overwrite: bool) -> None:
+    if not base.is_dir():
+        raise RunExistsError(f"{base} is a file; several runs need a folder")
+    held = sorted(path.name for path in base.iterdir() if not path.name.startswith("."))
+    if held and not overwrite:
+        raise RunExistsError(f"{base} exists already and is not empty; choose another folder or --overwrite its runs")
+    foreign = [name for name in held if not (name.isdecimal() and is_run_folder(base / name))]
+    if foreign:
+        raise RunExistsError(
+            f"{base} holds what is no numbered run ({foreign[0]}) and will not be overwritten; choose another folder"
+        )
+
+
+def _remove_numbered_beyond(base: Path, count: int) -> None:
+    """Runs of an earlier, longer file of prompts must not pass for this one's."""
+    for folder in base.iterdir():
+        if folder.name.isdecimal() and int(folder.name) > count and is_run_folder(folder):
+            shutil.rmtree(folder)
+
+
+def check_path(path: Path | None) -> None:
+    """Raises InputError for a path whose name is not UTF-8: no file could say where it is."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"the path {str(path)!r} is not UTF-8; choose another name") from error

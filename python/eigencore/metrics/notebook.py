@@ -49,7 +49,7 @@ def histogram(values: npt.NDArray[np.float64]) -> str:
     finite = values[np.isfinite(values)]
     if not finite.size:
         return _svg("")
-    counts, _ = np.histogram(finite, bins=_BINS)
+    counts = np.bincount(_bins(finite), minlength=_BINS)
     width, heights = _WIDTH / _BINS, counts / counts.max() * (_HEIGHT - 2)
     bars = "".join(
         f'<rect x="{i * width:.1f}" y="{_HEIGHT - h:.1f}" width="{width - 1:.1f}" height="{h:.1f}" fill="#31688e"/>'
@@ -67,10 +67,22 @@ def _svg(content: str) -> str:
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size}>{content}</svg>'
 
 
+def _shares(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Where finite values lie between the smallest and the largest, 0 … 1; all 0.5 where they differ by rounding."""
+    low, high = values.min(initial=np.inf), values.max(initial=-np.inf)
+    # Halved before the subtraction, whose result may not be finite where the values are.
+    span = high / 2 - low / 2
+    if not span > 1e-12 * max(abs(low), abs(high)):
+        return np.full(values.shape, 0.5)
+    shares: npt.NDArray[np.float64] = (values / 2 - low / 2) / span
+    return shares
+
+
+def _bins(values: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
+    return np.minimum((_shares(values.reshape(-1)) * _BINS).astype(np.intp), _BINS - 1)
+
+
 def _in_the_box(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Vertical places of finite values in the figure."""
-    spread = np.ptp(values) if values.size else 0.0
-    if spread == 0:
-        return np.full(len(values), _HEIGHT / 2)
-    places: npt.NDArray[np.float64] = _HEIGHT - 2 - (values - values.min()) / spread * (_HEIGHT - 4)
+    places: npt.NDArray[np.float64] = _HEIGHT - 2 - _shares(values) * (_HEIGHT - 4)
     return places

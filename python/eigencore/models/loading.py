@@ -69,6 +69,8 @@ def locate_model(name: str | Path) -> ModelSource:
     Raises:
         ModelNotFoundError: no such name, folder or hub id, or no safetensors weights there.
     """
+    if not isinstance(name, (str, Path)):
+        raise InputError(f"model is a name, a folder or a hub id; got {type(name).__name__}")
     if name == "tiny":
         return ModelSource("tiny", TINY_FOLDER)
     if name == "smollm2":
@@ -163,6 +165,8 @@ def _torch_device(device: str) -> torch.device:
         chosen = torch.device(device)
     except RuntimeError as error:
         raise InputError(f"unknown device {device!r}; expected 'auto', 'cpu', 'cuda' or 'cuda:N'") from error
+    if chosen.type == "meta":
+        raise InputError("device 'meta' holds no numbers; expected 'auto', 'cpu', 'cuda' or 'cuda:N'")
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise InputError(f"device {device!r} was asked for, but torch sees no CUDA device; use device='cpu'")
     return chosen

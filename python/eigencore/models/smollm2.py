@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shutil
 from pathlib import Path
 
-from eigencore.errors import ModelNotFoundError, RunExistsError
+from eigencore.errors import ModelNotFoundError, RunExistsError, StoreError
 from eigencore.models.quiet import no_progress_bars
 from eigencore.store import new_folder
 
@@ -71,8 +70,6 @@ def _convert(gguf: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    if folder.exists():
-        shutil.rmtree(folder)  # without weights, or it would have been used
     try:
         with new_folder(folder, wait=True) as work, no_progress_bars():
             model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
@@ -85,4 +82,4 @@ def _convert(gguf: Path, folder: Path) -> None:
     except RunExistsError:
         # Another process was first, and its folder is as good.
         if not (folder / "model.safetensors").is_file():
-            raise
+            raise StoreError(f"{folder} holds no weights; remove it, and it is made again") from None

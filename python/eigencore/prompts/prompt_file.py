@@ -48,7 +48,13 @@ def _of_json(line: str) -> str:
         document = json.loads(line)
     except json.JSONDecodeError as error:
         raise ValueError(f'not JSON ({error.msg} at column {error.colno}); expected {{"prompt": "…"}}') from error
+    except RecursionError:
+        raise ValueError('nested too deeply; expected {"prompt": "…"}') from None
     prompt = document.get("prompt") if isinstance(document, dict) else None
     if not isinstance(prompt, str) or not prompt:
         raise ValueError('expected an object with a text under "prompt", {"prompt": "…"}')
+    try:
+        prompt.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"the prompt is no valid Unicode text: {error.reason} at position {error.start}") from error
     return prompt

@@ -95,14 +95,15 @@ _EIGEN = (
         "Condition number, log10",
         "decades",
         "How many powers of ten lie between the largest and the smallest eigenvalue: how little the token that looks "
-        "least at itself does so.",
-        "Anything about the other tokens: one token sets it, and it can never fall again. ∞ means a weight of zero.",
+        "least at itself does so. ∞ means a weight of zero; means are of the heads where it is finite.",
+        "Anything about the other tokens: one token sets it, and it can never fall again.",
     ),
     (
         "log_abs_det",
         "Log determinant",
         "nats",
-        "The logarithms of all self-weights added up: the lower, the less the tokens look at themselves.",
+        "The logarithms of all self-weights added up: the lower, the less the tokens look at themselves. Means are of "
+        "the heads where it is finite.",
         "Anything by its height alone, since every token lowers it: look at how steeply it falls.",
     ),
 )
@@ -171,14 +172,15 @@ _SINGULAR = (
         "Condition number, log10 (singular)",
         "decades",
         "How many powers of ten lie between the largest and the smallest singular value. ∞ where the smallest cannot "
-        "be told from zero.",
+        "be told from zero; means are of the heads where it is finite.",
         "How the values between them are spread.",
     ),
     (
         "log_abs_det",
         "Log determinant (singular)",
         "nats",
-        "The same determinant as that of the eigenvalues; −∞ where a singular value cannot be told from zero.",
+        "The same determinant as that of the eigenvalues; −∞ where a singular value cannot be told from "
+        "zero; means are of the heads where it is finite.",
         "Anything that the log determinant of the eigenvalues does not.",
     ),
 )

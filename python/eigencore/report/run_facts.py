@@ -44,7 +44,7 @@ def run_facts(trace: Trace) -> list[tuple[str, str, str]]:
         ("Text", "generated tokens", str(trace.num_steps)),
         ("Text", "ends because", STOP_REASONS.get(trace.stop_reason, trace.stop_reason)),
         ("Text", "loop", _loop(trace)),
-        *(("Model", _LABELS.get(key, key), _value(value)) for key, value in trace.model.items()),
+        *(("Model", _LABELS.get(key, key), _of_model(key, value)) for key, value in trace.model.items()),
         *(("Settings", _LABELS.get(key, key), _value(value)) for key, value in settings.items()),
         *(
             ("Generation options", key, _value(value) + (" (overrides the model's own)" if key in overridden else ""))
@@ -64,11 +64,15 @@ def _loop(trace: Trace) -> str:
     )
 
 
+def _of_model(key: str, value: Any) -> str:
+    if key == "num_parameters":
+        return f"{value:,}"
+    return "not known: the model was in memory" if key == "weights_sha256" and value is None else _value(value)
+
+
 def _value(value: Any) -> str:
     if value is None:
-        return "not known"
+        return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, int) and value >= 10_000:
-        return f"{value:,}"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -49,7 +49,7 @@ def comparison_page(traces: Sequence[Trace], names: Sequence[str]) -> str:
     """The page of several traces side by side, each under its name.
 
     Raises:
-        InputError: fewer than two traces, or not as many names as traces.
+        InputError: fewer than two traces, not as many names as traces, or too many for one page.
     """
     if len(traces) < 2:
         raise InputError(f"a comparison needs at least two traces, got {len(traces)}")
@@ -69,7 +69,12 @@ def _page(title: str, traces: list[Trace], names: list[str]) -> str:
     }
     template = Template(_resource("page.html"))
     without_data = len(template.substitute(parts, data="").encode())
-    return template.substitute(parts, data=page_data(traces, names, MAX_PAGE_BYTES - without_data))
+    page = template.substitute(parts, data=page_data(traces, names, MAX_PAGE_BYTES - without_data))
+    if len(traces) > 1 and len(page.encode()) > MAX_PAGE_BYTES:
+        raise InputError(
+            f"{len(traces)} traces are too many for one page of {MAX_PAGE_BYTES // 10**6} MB; compare fewer at a time"
+        )
+    return page
 
 
 def _plain_run(trace: Trace, name: str) -> str:

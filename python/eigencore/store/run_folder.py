@@ -7,7 +7,6 @@ import fcntl
 import json
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -31,10 +30,11 @@ def new_folder(path: Path, *, wait: bool = False) -> Iterator[Path]:
         RunExistsError: something is there already, or another process is writing it.
         StoreError: the place cannot be written to, or writing failed (disk full).
     """
-    with _os_errors_of("write", path), _workspace(path, wait=wait) as work:
+    with _workspace(path, wait=wait) as work:
         check_free(path)
         yield work
-        work.rename(path)
+        with _os_errors_of("write", path):
+            work.rename(path)
 
 
 @contextmanager
@@ -51,51 +51,89 @@ def new_run_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Pat
     """
     final = Path(path)
     check_free(final, overwrite=overwrite)
-    if not final.exists():
-        with new_folder(final) as work:
-            yield work
-        return
-    with _os_errors_of("replace", final), _workspace(final, wait=False) as work:
+    with _workspace(final, wait=False) as work:
+        check_free(final, overwrite=overwrite)
+        replaces = final.exists()
         yield work
-        # A folder cannot be renamed onto one with files in it: the old one steps aside, and back if that fails.
-        aside = final.parent / f".{final.name}.{uuid.uuid4().hex[:12]}"
-        final.rename(aside)
-        try:
-            work.rename(final)
-        except BaseException:
-            aside.rename(final)
-            raise
-        _remove(aside)
+        with _os_errors_of("write", final):
+            if replaces:
+                _exchange(work, final)
+            else:
+                work.rename(final)
 
 
 def check_free(path: Path, *, overwrite: bool = False) -> None:
-    """Raises RunExistsError where something at `path` stands in the way."""
+    """Raises RunExistsError where something at `path` stands in the way, StoreError where no folder can ever be."""
     with _os_errors_of("use", path):
         for parent in path.parents:
             if parent.exists() and not parent.is_dir():
-                raise RunExistsError(f"cannot make {path}: {parent} is a file; choose another folder")
+                raise StoreError(f"cannot make {path}: {parent} is a file; choose another folder")
         if not path.exists() and not path.is_symlink():
             return
         if not path.is_dir():
             raise RunExistsError(f"{path} is a file; a run needs a folder")
         if not overwrite:
             raise RunExistsError(f"{path} exists already; choose another folder or overwrite it (--overwrite)")
-        if any(path.iterdir()) and not _is_run_folder(path):
+        if path.resolve() in (here := Path.cwd().resolve(), *here.parents):
+            raise StoreError(f"{path} is where you are, and cannot be replaced; choose another folder")
+        if any(path.iterdir()) and not is_run_folder(path):
             raise RunExistsError(
                 f"{path} is no run folder of eigencore and will not be overwritten; choose another folder"
             )
 
 
+def is_run_folder(path: Path) -> bool:
+    """Whether a summary in `path` names a schema of eigencore."""
+    try:
+        with (path / SUMMARY_NAME).open(encoding="utf-8") as file:
+            schema = json.load(file)["schema"]["name"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return str(schema).startswith("eigencore.")
+
+
+def _exchange(work: Path, final: Path) -> None:
+    """A folder cannot be renamed onto one with files in it: the old one steps aside, and back if that fails."""
+    aside = _aside(final)
+    try:
+        final.rename(aside)
+        work.rename(final)
+    finally:
+        # Also after a signal between the two.
+        _settle(final)
+
+
+def _settle(final: Path) -> None:
+    """Ends an exchange that was cut short: what stepped aside comes back, or goes where the new one has its place."""
+    aside = _aside(final)
+    if not aside.exists():
+        return
+    if final.exists():
+        _remove(aside)
+    else:
+        aside.rename(final)
+
+
+def _aside(final: Path) -> Path:
+    return final.parent / f".{final.name}.replaced"
+
+
 @contextmanager
 def _os_errors_of(deed: str, path: Path) -> Iterator[None]:
-    """Turns what the system says of `path`, and of what is beside or below it, into a StoreError."""
     try:
         yield
     except OSError as error:
-        elsewhere = isinstance(error.filename, (str, Path)) and path.parent not in Path(error.filename).parents
-        if elsewhere and Path(error.filename) not in (path.parent, *path.parent.parents):
-            raise
         raise StoreError(f"cannot {deed} {path}: {error.strerror or error}") from error
+
+
+_FULL_OR_BROKEN = (None, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+
+
+def _is_about(error: OSError, work: Path) -> bool:
+    """Whether an error that a caller's block raised is one of writing into `work`."""
+    if isinstance(error.filename, (str, Path)):
+        return Path(os.path.abspath(work)) in Path(os.path.abspath(error.filename)).parents
+    return error.errno in _FULL_OR_BROKEN  # pyarrow names no file
 
 
 @contextmanager
@@ -105,11 +143,18 @@ def _workspace(final: Path, *, wait: bool) -> Iterator[Path]:
     work = final.parent / f".{final.name}.writing"
     lock = None
     try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        lock = _lock_folder(work, final, wait=wait)
-        for left_over in work.iterdir():
-            _remove(left_over)
-        yield work
+        with _os_errors_of("write", final):
+            final.parent.mkdir(parents=True, exist_ok=True)
+            lock = _lock_folder(work, final, wait=wait)
+            _settle(final)
+            for left_over in work.iterdir():
+                _remove(left_over)
+        try:
+            yield work
+        except OSError as error:
+            if not _is_about(error, work):
+                raise
+            raise StoreError(f"cannot write {final}: {error.strerror or error}") from error
     finally:
         if lock is not None:
             if _is_folder_of(lock, work):
@@ -155,12 +200,3 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
     else:
         shutil.rmtree(path, ignore_errors=True)
-
-
-def _is_run_folder(path: Path) -> bool:
-    try:
-        with (path / SUMMARY_NAME).open(encoding="utf-8") as file:
-            schema = json.load(file)["schema"]["name"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    return str(schema).startswith("eigencore.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from transformers import PreTrainedTokenizerBase
 
@@ -23,44 +23,58 @@ def token_texts(tokenizer: PreTrainedTokenizerBase, token_ids: Sequence[int], co
         token_ids: (S,) tokens wanted.
         context: tokens that stand before them.
     """
-
-    before = list(context[-1:])
-    pending: list[int] = []
-    texts = []
-    for position, token_id in enumerate(token_ids):
-        pending.append(int(token_id))
-        known, text = _decode(tokenizer, before) if before else "", _decode(tokenizer, before + pending)
-        if text.endswith(_BROKEN) and position + 1 < len(token_ids):
-            texts.append("")
-            continue
-        texts.append(text[len(known) :])
-        before, pending = pending, []
-    return texts
+    return [text for _, text in _walk(tokenizer, token_ids, context)]
 
 
 def alternatives_texts(
-    tokenizer: PreTrainedTokenizerBase, token_ids: Sequence[Sequence[int]], sequence: Sequence[int], first: int
+    tokenizer: PreTrainedTokenizerBase,
+    token_ids: Sequence[int],
+    context: Sequence[int],
+    candidates: Sequence[Sequence[int]],
 ) -> list[list[str]]:
-    """The text that each of several candidates for a token would have added.
+    """The text that each of several candidates for a token would have added in its place.
 
     Args:
         tokenizer: of the model.
-        token_ids: (S, K) candidates at each step.
-        sequence: all tokens of prompt and text.
-        first: position, in `sequence`, of the first step's token.
+        token_ids: (S,) the tokens that were written.
+        context: tokens that stand before them.
+        candidates: (S, K) tokens that could have been written at each step. One that ends inside a character is shown
+            as U+FFFD.
     """
-    known: dict[tuple[int, int], str] = {}
+    known: dict[tuple[tuple[int, ...], int], str] = {}
 
-    def text(before: int, candidate: int) -> str:
-        # A token's text depends on the one before it only in whether it begins a text; a byte of a character stays one.
-        if (before, candidate) not in known:
-            known[before, candidate] = _decode(tokenizer, [before, candidate])[len(_decode(tokenizer, [before])) :]
-        return known[before, candidate]
+    def text(before: list[int], pending: list[int], candidate: int) -> str:
+        key = (tuple(before + pending), candidate)
+        if key not in known:
+            known[key] = _added(tokenizer, before, [*pending, candidate])
+        return known[key]
 
+    walk = _walk(tokenizer, token_ids, context)
     return [
-        [text(sequence[first + step - 1], candidate) for candidate in candidates]
-        for step, candidates in enumerate(token_ids)
+        [text(before, pending, candidate) for candidate in row]
+        for ((before, pending), _), row in zip(walk, candidates, strict=True)
     ]
+
+
+def _walk(
+    tokenizer: PreTrainedTokenizerBase, token_ids: Sequence[int], context: Sequence[int]
+) -> Iterator[tuple[tuple[list[int], list[int]], str]]:
+    """For each token: what it is decoded behind, the tokens of a character begun before it; and the text it adds."""
+    before, pending = list(context[-1:]), []  # type: tuple[list[int], list[int]]
+    for position, token_id in enumerate(token_ids):
+        place = (before, pending)
+        pending = [*pending, int(token_id)]
+        text = _added(tokenizer, before, pending)
+        if text.endswith(_BROKEN) and position + 1 < len(token_ids):
+            yield place, ""
+            continue
+        yield place, text
+        before, pending = pending, []
+
+
+def _added(tokenizer: PreTrainedTokenizerBase, before: list[int], ids: list[int]) -> str:
+    known = _decode(tokenizer, before) if before else ""
+    return _decode(tokenizer, before + ids)[len(known) :]
 
 
 def _decode(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:

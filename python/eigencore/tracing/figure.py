@@ -42,13 +42,15 @@ def _add_layers(figure: go.Figure, trace: Trace, metric: str, layer: int | None)
         raise UnknownMetricError(f"no metric {metric!r} in this trace; there are {', '.join([*known, *trace.signals])}")
     values = np.where(np.isfinite(known[metric]), known[metric], np.nan).astype(np.float64)
     L = values.shape[1]
-    if layer is not None and not 0 <= layer < L:
-        raise InputError(f"layer {layer} is not among the {L} layers of this trace, 0 to {L - 1}")
+    if layer is not None and not (isinstance(layer, (int, np.integer)) and 0 <= layer < L):
+        raise InputError(f"layer {layer!r} is not among the {L} layers of this trace, 0 to {L - 1}")
     colours = sample_colorscale("Viridis", [i / max(L - 1, 1) for i in range(L)])
     if layer is not None:
         _add_range(figure, values[:, layer])
+    of_rows = metric in trace.rows
+    steps = np.arange(0, trace.num_steps, 1 if of_rows else trace.settings["every"])
     for i in range(L) if layer is None else [layer]:
-        figure.add_trace(_line(trace, _mean_over_heads(values[:, i]), f"layer {i}", colours[i]))
+        figure.add_trace(_line(trace, _mean_over_heads(values[:, i]), f"layer {i}", colours[i], steps))
 
 
 def _add_range(figure: go.Figure, values_SH: npt.NDArray[np.float64]) -> None:
@@ -68,15 +70,19 @@ def _add_range(figure: go.Figure, values_SH: npt.NDArray[np.float64]) -> None:
     figure.add_trace(band)
 
 
-def _line(trace: Trace, y: npt.NDArray[np.float64], name: str, colour: str) -> go.Scatter:
+def _line(
+    trace: Trace, y: npt.NDArray[np.float64], name: str, colour: str, steps: npt.NDArray[np.intp] | None = None
+) -> go.Scatter:
+    """A line over the steps measured (None: all), with gaps where a value is not finite."""
+    if steps is None:
+        steps = np.arange(len(y))
     # Plotly reads a subset of HTML in hover texts.
-    tokens = [escape(token.replace("\n", "⏎"), quote=False) for token in trace.tokens]
+    tokens = [escape(trace.tokens[step].replace("\n", "⏎"), quote=False) for step in steps]
     return go.Scatter(
-        x=np.arange(len(y)),
-        y=y,
+        x=steps,
+        y=y[steps],
         name=name,
         line={"color": colour, "width": 1.2},
-        connectgaps=True,
         customdata=tokens,
         hovertemplate="step %{x} «%{customdata}»: %{y:.4g}",
     )

@@ -108,7 +108,7 @@ def trace_generation(
         stop_reason=_stop_reason(observer, plan, token_ids),
         signals=observer.signals() | {"repetition_4gram": repetition_4gram(token_ids)},
         top_token_ids=top_ids,
-        top_tokens=alternatives_texts(tokenizer, top_ids, prompt_ids + token_ids, P),
+        top_tokens=alternatives_texts(tokenizer, token_ids, prompt_ids, top_ids),
         top_token_probabilities=top_probabilities,
         metrics=eigen_metrics_SLH(rows["log_self_weight"], P, every),
         singular_metrics=observer.singular_metrics(),
@@ -137,6 +137,10 @@ def _generate(
         if observer.num_steps or isinstance(error, EigencoreError):
             raise
         raise InputError(f"generate refused its options: {str(error).splitlines()[0]}") from error
+    except RuntimeError as error:
+        if "probability tensor" not in str(error):
+            raise
+        raise InputError("the sampling options leave no probabilities; take a larger temperature") from error
     finally:
         model.generation_config = own
     token_ids: list[int] = output[0, inputs["input_ids"].shape[1] :].tolist()

@@ -56,8 +56,8 @@ def check_request(prompt: str, max_new_tokens: int, seed: int, loop: dict[str, i
     if not isinstance(max_new_tokens, int) or max_new_tokens < 1:
         raise InputError(f"max_new_tokens must be a whole number of at least 1, got {max_new_tokens}")
     check_spectrum(spectrum)
-    if not isinstance(every, int) or every < 1:
-        raise InputError(f"every must be a whole number of at least 1, got {every}")
+    if not isinstance(every, int) or not 1 <= every < 2**31:
+        raise InputError(f"every must be a whole number from 1 to 2**31 - 1, got {every}")
     if not isinstance(seed, int) or not 0 <= seed < 2**63:
         raise InputError(f"seed must be a whole number from 0 to 2**63 - 1, got {seed}")
     try:
@@ -75,8 +75,6 @@ def model_and_tokenizer(
 ) -> tuple[ModelSource, PreTrainedModel, PreTrainedTokenizerBase]:
     """A model by name, loaded; or a loaded one, with what is known of its source."""
     if not isinstance(model, PreTrainedModel):
-        if not isinstance(model, (str, Path)):
-            raise InputError(f"model is a name, a folder or a loaded PreTrainedModel; got {type(model).__name__}")
         if tokenizer is not None or source is not None:
             raise InputError(
                 f"model {str(model)!r} comes with its own tokenizer; pass tokenizer= with a loaded model only"

@@ -20,6 +20,7 @@ from eigencore.store import (
     write_table,
 )
 from eigencore.tracing.loops import LoopEvent
+from eigencore.tracing.trace_check import EIGEN_PREFIX, SINGULAR_PREFIX, check_summary, checked_numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 TRACE_SCHEMA = Schema("eigencore.trace", 2, 0)
 TABLE_NAME = "trace.parquet"
-_EIGEN_PREFIX, _SINGULAR_PREFIX = "eigen.", "singular."
 
 F64: TypeAlias = npt.NDArray[np.float64]
 F32: TypeAlias = npt.NDArray[np.float32]
@@ -102,7 +102,7 @@ class Trace:
     def per_step(self) -> dict[str, npt.NDArray[Any]]:
         """Metric name -> (S, L, H), of the matrix (singular metrics as "singular.NAME"), then of the step's new row."""
         first_new = len(self.prompt_token_ids) - 1
-        singular = {_SINGULAR_PREFIX + name: values for name, values in self.singular_metrics.items()}
+        singular = {SINGULAR_PREFIX + name: values for name, values in self.singular_metrics.items()}
         return {**self.metrics, **singular, **{name: values[first_new:] for name, values in self.rows.items()}}
 
     def plot(self, metric: str = "spectral_entropy", *, layer: int | None = None) -> go.Figure:
@@ -202,7 +202,7 @@ class Trace:
         columns |= {name: values.reshape(-1) for name, values in self.rows.items()}
         unmeasured = np.full((prompt_only, L, H), np.nan)
         no_matrix = in_prompt | ((row - prompt_only) % self.settings["every"] != 0)
-        for prefix, metrics in ((_EIGEN_PREFIX, self.metrics), (_SINGULAR_PREFIX, self.singular_metrics)):
+        for prefix, metrics in ((EIGEN_PREFIX, self.metrics), (SINGULAR_PREFIX, self.singular_metrics)):
             for name, values in metrics.items():
                 columns[prefix + name] = pa.array(np.concatenate((unmeasured, values)).reshape(-1), mask=no_matrix)
         return columns
@@ -229,20 +229,10 @@ def load_trace(path: str | Path) -> Trace:
 
 
 def _trace_of(summary: dict[str, Any], table: dict[str, Any]) -> Trace:
+    check_summary(summary)
     P, S = len(summary["prompt_token_ids"]), len(summary["token_ids"])
     shape = (P + S - 1, summary["model"]["num_hidden_layers"], summary["model"]["num_attention_heads"])
-    for name, expected in zip(("row", "layer", "head"), np.indices(shape), strict=True):
-        if not np.array_equal(table.pop(name), expected.reshape(-1)):
-            raise ValueError(f"column {name} is not that of {shape[0]} rows, {shape[1]} layers and {shape[2]} heads")
-    first_new = int(np.sum(np.isnan(table.pop("step").astype(np.float64))) / (shape[1] * shape[2]))
-    if first_new != P - 1 or len(summary["prompt_tokens"]) != P or len(summary["tokens"]) != S:
-        raise ValueError(f"not all is of {P} prompt tokens and {S} generated ones")
-    numbers = {name: values.reshape(shape) for name, values in table.items()}
-    signals = {name: np.array(values, dtype=np.float64) for name, values in summary["signals"].items()}
-    if any(len(values) != S for values in signals.values()):
-        raise ValueError(f"signals are not of {S} steps")
-    if not S == len(summary["top_token_ids"]) == len(summary["top_tokens"]) == len(summary["top_token_probabilities"]):
-        raise ValueError(f"next tokens are not of {S} steps")
+    numbers = checked_numbers(table, shape, P, singular=summary["settings"]["spectrum"] == "singular")
 
     def with_prefix(prefix: str) -> dict[str, F64]:
         return {k.removeprefix(prefix): v[P - 1 :] for k, v in numbers.items() if k.startswith(prefix)}
@@ -257,12 +247,12 @@ def _trace_of(summary: dict[str, Any], table: dict[str, Any]) -> Trace:
         token_ids=summary["token_ids"],
         tokens=summary["tokens"],
         stop_reason=summary["stop_reason"],
-        signals=signals,
+        signals={name: np.array(values, dtype=np.float64) for name, values in summary["signals"].items()},
         top_token_ids=summary["top_token_ids"],
         top_tokens=summary["top_tokens"],
         top_token_probabilities=np.array(summary["top_token_probabilities"], dtype=np.float64),
-        metrics=with_prefix(_EIGEN_PREFIX),
-        singular_metrics=with_prefix(_SINGULAR_PREFIX),
+        metrics=with_prefix(EIGEN_PREFIX),
+        singular_metrics=with_prefix(SINGULAR_PREFIX),
         rows={name: values for name, values in numbers.items() if "." not in name},
         loop=None if summary["loop"] is None else LoopEvent(**summary["loop"]),
     )

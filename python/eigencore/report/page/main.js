@@ -70,7 +70,11 @@ function thinningNote(run) {
   const notes = [];
   if (run.measuredEvery > 1) notes.push(`The spectra were measured at every ${ordinal(run.measuredEvery)} step.`);
   if (run.thinning > 1) {
-    notes.push(`To keep this page small, numbers per head are shown at every ${ordinal(run.thinning)} step; trace.parquet has all.`);
+    const spectra = run.measuredEvery * Math.ceil(run.thinning / run.measuredEvery);
+    const shown = spectra === run.thinning
+      ? `numbers per head are shown at every ${ordinal(spectra)} step`
+      : `of the numbers per head, spectra are shown at every ${ordinal(spectra)} step and rows at every ${ordinal(run.thinning)}`;
+    notes.push(`To keep this page small, ${shown}; trace.parquet has all.`);
   }
   return notes.length === 0 ? null : element("p", { class: "note thinning" }, notes.join(" "));
 }
