@@ -9,9 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from eigencore import errors
-from eigencore._core import active_arch
 from eigencore.errors import EigencoreError
 from eigencore.linalg import eigvals, svdvals
+from eigencore.machine import active_arch, available_arches, get_num_threads, set_num_threads
 from eigencore.metrics import RowMetrics, SpectralMetrics, Status, batch_metrics, row_metrics
 from eigencore.version import __version__
 
@@ -43,13 +43,16 @@ __all__ = [
     "Trace",
     "__version__",
     "active_arch",
+    "available_arches",
     "batch_metrics",
     "eigvals",
     "errors",
     "find_loop",
+    "get_num_threads",
     "load_model",
     "load_trace",
     "row_metrics",
+    "set_num_threads",
     "svdvals",
     "tap",
     "trace_generation",

@@ -2,6 +2,7 @@
 
 #include <complex>
 #include <cstddef>
+#include <vector>
 
 #include "eigencore/batch.hpp"
 #include "eigencore/status.hpp"
@@ -25,7 +26,14 @@ struct Kernels {
 template <class Real>
 const Kernels<Real>& kernels();
 
-/// The instruction-set level that `kernels` was compiled for.
+/// The instruction-set level in force: the best that this machine runs, or the one that
+/// EIGENCORE_ARCH names. Throws std::invalid_argument where that is none.
 const char* active_arch();
+
+/// Puts another level in force, for tests and benchmarks; throws as active_arch.
+void use_arch(const char* name);
+
+/// The levels that this machine runs, slowest first.
+std::vector<const char*> available_arches();
 
 }  // namespace eigencore

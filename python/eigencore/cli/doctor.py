@@ -56,9 +56,13 @@ def _examined(section: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def _core_facts() -> dict[str, Any]:
-    from eigencore import _core
+    from eigencore.machine import active_arch, available_arches, get_num_threads
 
-    return {"instruction_set": _core.active_arch()}
+    return {
+        "instruction_set": active_arch(),
+        "instruction_sets_available": available_arches(),
+        "core_threads": get_num_threads(),
+    }
 
 
 def _torch_facts() -> dict[str, Any]:

@@ -1,0 +1,180 @@
+// The lane kernels of one instruction-set level. The build compiles this file once for each level,
+// with that level's flags, EIGENCORE_LEVEL, EIGENCORE_LEVEL_NAME and EIGENCORE_REGISTER_BYTES.
+// Nothing of the standard library is instantiated here: the linker keeps one copy of an inline
+// function, and if that were one compiled for AVX-512, older machines would run into it.
+
+#include "golub_kahan.hpp"
+#include "lane_balance.hpp"
+#include "lane_metrics.hpp"
+#include "lane_pack.hpp"
+
+namespace eigencore::EIGENCORE_LEVEL {
+
+namespace {
+
+/// From this size on one register of lanes is enough: two would leave the second-level cache.
+constexpr std::size_t kOneRegisterFrom = 96;
+
+/// Up to this size a known eigenvalue is worth taking out first. It saves 40% of the work at n = 6
+/// and 5% at 64, and subtracting a row costs small eigenvalues of sharp attention a digit at n = 12
+/// and two at 20.
+constexpr std::size_t kDeflateUpTo = 8;
+
+/// An odd stride, except where rows are too short for cache sets to matter.
+std::size_t stride_of(std::size_t n) { return n < 8 ? n : n | 1; }
+
+template <class T, std::size_t K>
+std::size_t matrix_size(std::size_t n) {
+  return n * stride_of(n) * Lanes<T, K>::width;
+}
+
+/// Attention rows sum to 1, so that 1 is an eigenvalue, and the others are those of
+/// A[1:, 1:] - 1 A[0, 1:]. Does so where all rows of a lane sum to the same power of two within
+/// rounding (1, scaled), for every lane, and writes these eigenvalues. Else it returns false.
+template <class T, std::size_t K>
+bool deflate_row_sums(const LaneMatrix<T, K>& a, std::size_t n, T* row0, T* eigenvalue) {
+  using V = Lanes<T, K>;
+  constexpr std::size_t W = V::width;
+  V total(T(0));
+  for (std::size_t i = 0; i < n; ++i) {
+    V sum(T(0));
+    for (std::size_t j = 0; j < n; ++j) sum = sum + a.get(i, j);
+    if (i == 0) total = power_of_two(exponent_of(sum * V(T(1.001))));
+    const V tolerance = total * V(static_cast<T>(n) * Limits<T>::epsilon);
+    if (any(~(abs(sum - total) <= tolerance))) return false;
+  }
+  total.store(eigenvalue);
+  for (std::size_t j = 1; j < n; ++j) a.get(0, j).store(row0 + j * W);
+  for (std::size_t i = 1; i < n; ++i) {
+    for (std::size_t j = 1; j < n; ++j) a.set(i - 1, j - 1, a.get(i, j) - V::load(row0 + j * W));
+  }
+  return true;
+}
+
+/// |re + i im|, exactly |re| where im is 0.
+template <class V>
+V magnitude(const V& re, const V& im) {
+  const V x = abs(re), y = abs(im), larger = max(x, y), smaller = min(x, y), one(1);
+  const V ratio = smaller / select(larger == V(0), one, larger);
+  return larger * sqrt(one + ratio * ratio);
+}
+
+/// By magnitude downwards, then by real and imaginary part.
+template <class T, std::size_t K>
+void sort_eigenvalues(T* re, T* im, T* magnitudes, std::size_t n) {
+  using V = Lanes<T, K>;
+  constexpr std::size_t W = V::width;
+  sorting_network(n, [=](std::size_t i, std::size_t j) {
+    T* const arrays[] = {magnitudes, re, im};
+    V x[3], y[3];
+    for (int part = 0; part < 3; ++part) {
+      x[part] = V::load(arrays[part] + i * W);
+      y[part] = V::load(arrays[part] + j * W);
+    }
+    const auto swap =
+        (x[0] < y[0]) | ((x[0] == y[0]) & ((x[1] < y[1]) | ((x[1] == y[1]) & (x[2] < y[2]))));
+    for (int part = 0; part < 3; ++part) {
+      select(swap, y[part], x[part]).store(arrays[part] + i * W);
+      select(swap, x[part], y[part]).store(arrays[part] + j * W);
+    }
+  });
+}
+
+template <class T, std::size_t K>
+void solve_eigen(const LaneSource& source, T* re, T* im, T* magnitudes, std::uint8_t* facts,
+                 T* work) {
+  using V = Lanes<T, K>;
+  constexpr std::size_t W = V::width;
+  const std::size_t n = source.n;
+  const LaneMatrix<T, K> a{work, stride_of(n)};
+  T* const rest = work + matrix_size<T, K>(n);
+  Packing<T, K>::fill(source, a);
+  const V exponent = Packing<T, K>::screen(a, n, facts);
+  const bool deflated =
+      n > 2 && n <= kDeflateUpTo && deflate_row_sums(a, n, rest, re + (n - 1) * W);
+  const std::size_t left = deflated ? n - 1 : n;
+  if (deflated) V(T(0)).store(im + left * W);
+  Packing<T, K>::mark(Balancing<T, K>::run(a, left, rest), kLaneUnbalanced, facts);
+  Packing<T, K>::mark(HessenbergQr<T, K>::run(a, left, re, im, rest), kLaneNotConverged, facts);
+  V first, second;
+  power_of_two_in_halves(exponent, first, second);
+  for (std::size_t k = 0; k < n; ++k) {
+    const V x = V::load(re + k * W), y = V::load(im + k * W);
+    (magnitude(x, y) * first * second).store(magnitudes + k * W);
+    (x * first * second).store(re + k * W);
+    (y * first * second).store(im + k * W);
+  }
+  sort_eigenvalues<T, K>(re, im, magnitudes, n);
+}
+
+template <class T, std::size_t K>
+void solve_singular(const LaneSource& source, T* sigma, std::uint8_t* facts, T* work) {
+  using V = Lanes<T, K>;
+  constexpr std::size_t W = V::width;
+  const std::size_t n = source.n;
+  const LaneMatrix<T, K> a{work, stride_of(n)};
+  Packing<T, K>::fill(source, a);
+  const V exponent = Packing<T, K>::screen(a, n, facts);
+  const auto failed = GolubKahan<T, K>::run(a, n, sigma, work + matrix_size<T, K>(n));
+  Packing<T, K>::mark(failed, kLaneNotConverged, facts);
+  V first, second;
+  power_of_two_in_halves(exponent, first, second);
+  for (std::size_t k = 0; k < n; ++k) {
+    (V::load(sigma + k * W) * first * second).store(sigma + k * W);
+  }
+}
+
+/// Two registers of lanes hide more latency; one is enough for few matrices, and for large ones,
+/// which would leave the second-level cache.
+template <class T>
+bool takes_two_registers(std::size_t n, std::size_t count) {
+  return n < kOneRegisterFrom && count > Lanes<T, 1>::width;
+}
+
+template <class T>
+std::size_t width(std::size_t n, std::size_t count) {
+  return takes_two_registers<T>(n, count) ? Lanes<T, 2>::width : Lanes<T, 1>::width;
+}
+
+template <class T>
+std::size_t workspace(std::size_t n) {
+  const std::size_t vectors = HessenbergQr<T, 1>::workspace(n) / Lanes<T, 1>::width;
+  return (n * stride_of(n) + vectors) * width<T>(n, Lanes<T, 2>::width);
+}
+
+template <class T>
+void eigen(const LaneSource& source, T* re, T* im, T* magnitudes, std::uint8_t* facts, T* work) {
+  if (takes_two_registers<T>(source.n, source.count)) {
+    solve_eigen<T, 2>(source, re, im, magnitudes, facts, work);
+  } else {
+    solve_eigen<T, 1>(source, re, im, magnitudes, facts, work);
+  }
+}
+
+template <class T>
+void singular(const LaneSource& source, T* sigma, std::uint8_t* facts, T* work) {
+  if (takes_two_registers<T>(source.n, source.count)) {
+    solve_singular<T, 2>(source, sigma, facts, work);
+  } else {
+    solve_singular<T, 1>(source, sigma, facts, work);
+  }
+}
+
+std::size_t metrics_width() { return SpectrumMetricsOnLanes::W; }
+
+void metrics(const double* magnitudes, std::size_t n, double resolution, Spectrum spectrum,
+             double* out) {
+  SpectrumMetricsOnLanes::run(magnitudes, n, resolution, spectrum == Spectrum::singular, out);
+}
+
+}  // namespace
+
+extern const Level level;
+const Level level = {
+    EIGENCORE_LEVEL_NAME,
+    {&width<double>, &workspace<double>, &eigen<double>, &singular<double>},
+    {&width<float>, &workspace<float>, &eigen<float>, &singular<float>},
+    {&metrics_width, &SpectrumMetricsOnLanes::sort, &metrics},
+};
+
+}  // namespace eigencore::EIGENCORE_LEVEL
