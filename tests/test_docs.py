@@ -79,7 +79,7 @@ def test_the_readme_says_what_its_python_prints(
     test_python_runs(ROOT / "README.md", tmp_path, monkeypatch)
     printed = capsys.readouterr().out
     assert (tmp_path / "runs" / "morrow" / "trace.parquet").is_file()
-    for shape in ("(100, 6, 6)", "(12, 8)", "[6, 1, 6, "):
+    for shape in ("(200, 6, 6)", "first_copy_step=125", "(12, 8)", "[6, 1, 6, "):
         assert shape in printed
 
 

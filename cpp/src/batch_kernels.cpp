@@ -62,26 +62,37 @@ MatrixBatch only(const MatrixBatch& batch, std::size_t matrix) {
   return one;
 }
 
-/// Whether every entry above (below) the diagonal is exactly zero, read where it lies.
-template <bool Upper>
-bool is_zero_half(const MatrixBatch& batch, std::size_t matrix) {
+enum class Half { upper, lower };
+
+/// Whether holds(x) for every entry above (below) the diagonal, read where it lies.
+template <Half half, class Holds>
+bool all_of_half(const MatrixBatch& batch, std::size_t matrix, const Holds& holds) {
   const std::size_t length = batch.length(matrix);
   const std::byte* base = only(batch, matrix).data;
   return visit_scalar(batch.scalar, [&](auto element) {
     for (std::size_t i = 0; i < length; ++i) {
       const std::byte* row = base + static_cast<std::ptrdiff_t>(i) * batch.row_stride;
-      for (std::size_t j = Upper ? i + 1 : 0; j < (Upper ? length : i); ++j) {
-        const auto x =
-            read<decltype(element)>(row + static_cast<std::ptrdiff_t>(j) * batch.col_stride);
-        if (!(x == 0)) return false;
+      const std::size_t begin = half == Half::upper ? i + 1 : 0;
+      const std::size_t end = half == Half::upper ? length : i;
+      for (std::size_t j = begin; j < end; ++j) {
+        const std::byte* at = row + static_cast<std::ptrdiff_t>(j) * batch.col_stride;
+        if (!holds(read<decltype(element)>(at))) return false;
       }
     }
     return true;
   });
 }
 
+/// Whether one half is exactly zero. The other is screened: NaN in it spoils the matrix, though its
+/// eigenvalues stand on the diagonal.
 bool is_triangular(const MatrixBatch& batch, std::size_t matrix) {
-  return is_zero_half<true>(batch, matrix) || is_zero_half<false>(batch, matrix);
+  const auto is_zero = [](auto x) { return x == 0; };
+  const auto is_finite = [](auto x) { return std::isfinite(x); };
+  if (all_of_half<Half::upper>(batch, matrix, is_zero)) {
+    return all_of_half<Half::lower>(batch, matrix, is_finite);
+  }
+  return all_of_half<Half::lower>(batch, matrix, is_zero) &&
+         all_of_half<Half::upper>(batch, matrix, is_finite);
 }
 
 bool is_reducible(const MatrixBatch& batch, std::size_t matrix) {

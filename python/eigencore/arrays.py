@@ -70,8 +70,8 @@ def as_array(value: object) -> Array:
     if hasattr(value, "__dlpack__"):
         return _from_dlpack(value)
     raise DtypeError(
-        f"expected an array (numpy, torch or DLPack) of shape (..., n, n), got {type(value).__name__}; "
-        "wrap nested lists in numpy.asarray"
+        f"expected an array (numpy, torch or DLPack) of shape (..., n, n), got {type(value).__name__}"
+        + ("; wrap nested lists in numpy.asarray" if isinstance(value, (list, tuple)) else "")
     )
 
 

@@ -105,11 +105,11 @@ def test_program_prints_the_layer_means(run_here: Callable[..., Finished], monke
     trace = synthetic_trace()
     monkeypatch.setattr("eigencore.tracing.trace_generation", lambda *args, **kwargs: trace)
     lines = assert_done(run_here, "trace", PROMPT, "--out", "run").stdout.splitlines()
-    names = ["spectral_entropy", "effective_rank", "dominant_ratio"]
+    names = ["spectral_entropy", "effective_rank"]
     for layer in (0, 1):
         expected = [np.nanmean(trace.metrics[name][:, layer]) for name in names]
         (found,) = [line.split() for line in lines if re.match(rf" +{layer}  ", line)]
-        assert [float(x) for x in found[1:4]] == pytest.approx(expected, abs=5.1e-4)
+        assert [float(x) for x in found[1:3]] == pytest.approx(expected, abs=5.1e-4)
     loop = trace.loop
     assert loop is not None
     assert any(f"loop of {loop.period} tokens" in line and f"{loop.copies} copies" in line for line in lines)
@@ -202,7 +202,7 @@ def test_trace_of_a_file_goes_on_after_a_prompt_that_cannot_be_traced(
     document = json.loads(finished.stdout)
     assert [run["folder"] for run in document["runs"]] == ["many/0001", "many/0003"]
     assert "model's context of 512" in document["failed"][0]["error"]
-    assert finished.stderr.startswith("eigencore: no trace of 'long long")
+    assert finished.stderr.startswith("eigencore: no trace of prompt 2 ('long long")
     assert sorted(p.name for p in Path("many").iterdir()) == ["0001", "0003"]
 
 
@@ -250,7 +250,7 @@ def test_a_failing_machine_leaves_an_account_of_what_was_done(
     assert finished.code == 1
     document = json.loads(finished.stdout)
     assert [run["folder"] for run in document["runs"]] == ["many/0001"]
-    assert document["failed"] == [{"prompt": "Two", "error": "no more"}]
+    assert document["failed"] == [{"number": 2, "prompt": "Two", "error": "no more"}]
     assert document["not_attempted"] == ["Three", "Four"]
     assert "2 prompts not attempted" in finished.stderr
 

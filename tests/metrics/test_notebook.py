@@ -29,7 +29,7 @@ def test_a_trace_shows_its_metrics_over_steps_and_its_loop():
     trace = synthetic_trace()
     table = ET.fromstring(trace._repr_html_())
     assert "synthetic <model> & co" in table.findtext("caption")
-    assert len(list(table.iter(f"{SVG}svg"))) == len(list(table.iter(f"{SVG}rect"))) == 7
+    assert len(list(table.iter(f"{SVG}svg"))) == len(list(table.iter(f"{SVG}rect"))) == 8
     assert not list(ET.fromstring(synthetic_trace(loop=False)._repr_html_()).iter(f"{SVG}rect"))
 
 

@@ -34,6 +34,8 @@ def test_prompts_are_read_in_order(tmp_path, name, content, prompts):
         ("p.jsonl", b'["a"]\n', "line 1: expected"),
         ("p.jsonl", b'{"prompt": "\\ud800"}\n', "line 1: the prompt is no valid Unicode.*position 0"),
         ("p.jsonl", b"[" * 200_000, "line 1: nested too deeply"),
+        ("p.csv", b"prompt,id\n", "p.csv: expected plain text with a prompt on each line"),
+        ("p.json", b'["a"]', "expected plain text"),
         ("p.txt", b" \n\n", "holds no prompt"),
         ("p.txt", b"", "holds no prompt"),
     ],

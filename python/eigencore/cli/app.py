@@ -20,6 +20,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 done; 1 the machine failed (disk full, not writable, out of memory); 2 wrong command line; "
     "3 unusable input (no such model, empty prompt, damaged run, folder that exists); 4 partly done, the rest listed; "
     "130 interrupted.",
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 app.command()(trace)

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import typer
 
-_DTYPES = ("float32", "float64", "bfloat16", "float16")
-
-
-def _matching(known: tuple[str, ...], incomplete: str) -> list[str]:
-    return [name for name in known if name.startswith(incomplete)]
-
 
 def _complete_model(incomplete: str) -> list[str]:
-    return _matching(("tiny", "smollm2"), incomplete)
-
-
-def _complete_dtype(incomplete: str) -> list[str]:
-    return _matching(_DTYPES, incomplete)
+    return [name for name in ("tiny", "smollm2") if name.startswith(incomplete)]
 
 
 Model: TypeAlias = Annotated[
@@ -28,8 +18,8 @@ Model: TypeAlias = Annotated[
     ),
 ]
 Dtype: TypeAlias = Annotated[
-    str,
-    typer.Option(help=f"{', '.join(_DTYPES)}.", autocompletion=_complete_dtype, rich_help_panel="Model"),
+    Literal["float32", "float64", "bfloat16", "float16"],
+    typer.Option(help="Of the weights.", rich_help_panel="Model"),
 ]
 Device: TypeAlias = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel="Model")]
 AsJson: TypeAlias = Annotated[

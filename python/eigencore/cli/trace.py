@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -35,7 +35,7 @@ def trace(
         bool | None,
         typer.Option(
             "--do-sample/--greedy",
-            help="Sample or not. [default: as the model says]",
+            help="Sample or not. [default: as the model's generation_config says]",
             show_default=False,
             rich_help_panel=_GENERATION,
         ),
@@ -53,9 +53,9 @@ def trace(
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the sampling.", rich_help_panel=_GENERATION)] = 0,
     spectrum: Annotated[
-        str,
+        Literal["eigen", "singular"],
         typer.Option(
-            help="eigen; or singular, which adds singular values, at O(n³) for each layer, head and step measured.",
+            help="singular adds singular values, at O(n³) for each layer, head and step measured.",
             rich_help_panel=_MEASURES,
         ),
     ] = "eigen",
@@ -80,8 +80,9 @@ def trace(
 ) -> None:
     """Trace a generation: spectra of attention at every step, layer and head.
 
-    Leaves a run folder with trace.parquet, summary.json and report.html; with --prompts, a folder of numbered run
-    folders. Ctrl-C ends a trace early: what was traced is saved, marked as partial.
+    Leaves a run folder with trace.parquet, summary.json and report.html; with --prompts, a folder of numbered ones.
+
+    Ctrl-C ends a trace early: what was traced is saved, marked as partial.
     """
     if prompt is not None and prompts is not None:
         # The command line wins over the file.

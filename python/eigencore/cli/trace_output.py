@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _COLUMNS = {
     "spectral_entropy": "spectral entropy",
     "effective_rank": "effective rank",
+    "singular.effective_rank": "by singular values",
     "dominant_ratio": "dominant ratio",
     "row_entropy": "row entropy",
     "self_weight": "self weight",
@@ -40,8 +41,8 @@ def print_outcome(outcome: Outcome, *, as_json: bool, quiet: bool) -> None:
         _print_run(console, outcome.runs[0])
     elif outcome.runs:
         _print_runs(console, outcome)
-    for prompt, error in outcome.failed:
-        print(f"eigencore: no trace of {_shortened(prompt)!r}: {one_line(error)}", file=sys.stderr)
+    for number, prompt, error in outcome.failed:
+        print(f"eigencore: no trace of prompt {number} ({_shortened(prompt)!r}): {one_line(error)}", file=sys.stderr)
     for run in outcome.runs:
         if run.page_error is not None:
             print(
@@ -59,7 +60,9 @@ def _as_json(outcome: Outcome) -> dict[str, Any]:
     return {
         "folder": str(outcome.folder),
         "runs": [_run_as_json(run) for run in outcome.runs],
-        "failed": [{"prompt": prompt, "error": one_line(error)} for prompt, error in outcome.failed],
+        "failed": [
+            {"number": number, "prompt": prompt, "error": one_line(error)} for number, prompt, error in outcome.failed
+        ],
         "not_attempted": outcome.not_attempted,
         "interrupted": outcome.interrupted,
     }
@@ -88,9 +91,12 @@ def _print_run(console: Console, run: Run) -> None:
     console.print()
     console.print(_verdict(trace))
     console.print(_layer_table(trace))
-    settings = trace.settings["overridden"]
-    if settings:
-        console.print("overridden in generation_config: " + ", ".join(f"{k}={v}" for k, v in settings.items()))
+    every = trace.settings["every"]
+    if every > 1:
+        console.print(f"spectral columns: of steps 0, {every}, {2 * every}, … alone")
+    asked = trace.settings["overridden"]
+    if asked:
+        console.print("not as the model's generation_config has it: " + ", ".join(f"{k}={v}" for k, v in asked.items()))
     console.print(f"{run.folder}/: {', '.join(run.files)}", soft_wrap=True)
 
 
@@ -106,7 +112,8 @@ def _print_runs(console: Console, outcome: Outcome) -> None:
         prompt = Text(_printable(run.trace.prompt.replace("\n", "⏎")))
         table.add_row(run.folder.name, str(run.trace.num_steps), described, prompt)
     console.print(table)
-    console.print(f"{len(outcome.runs)} runs in {outcome.folder}/", soft_wrap=True)
+    runs = "1 run" if len(outcome.runs) == 1 else f"{len(outcome.runs)} runs"
+    console.print(f"{runs} in {outcome.folder}/", soft_wrap=True)
 
 
 def _marked_text(trace: Trace) -> Text:
@@ -136,17 +143,18 @@ def _verdict(trace: Trace) -> str:
         return f"{trace.num_steps} tokens{partial}, no loop at the end"
     loop = trace.loop
     return (
-        f"{trace.num_steps} tokens{partial}; loop of {loop.period} tokens: first copy {''.join(_FIRST_COPY)} at step "
-        f"{loop.first_copy_step}, repeating from step {loop.onset_step}, {loop.copies} copies"
+        f"{trace.num_steps} tokens{partial}; loop of {loop.period} tokens, {loop.copies} copies:\n"
+        f"first (in {' '.join(_FIRST_COPY)}) from step {loop.first_copy_step}, repeating from step {loop.onset_step}"
     )
 
 
 def _layer_table(trace: Trace) -> Table:
     table = Table(title="mean over steps and heads (entropies in bits)", title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("layer", justify="right")
-    for heading in _COLUMNS.values():
-        table.add_column(heading, justify="right")
     means = trace.layer_means()
+    columns = {name: heading for name, heading in _COLUMNS.items() if name in means}
+    for heading in columns.values():
+        table.add_column(heading, justify="right")
     for layer in range(trace.model["num_hidden_layers"]):
-        table.add_row(str(layer), *(f"{means[name][layer]:.3f}" for name in _COLUMNS))
+        table.add_row(str(layer), *(f"{means[name][layer]:.3f}" for name in columns))
     return table

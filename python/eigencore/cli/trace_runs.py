@@ -46,8 +46,8 @@ class Outcome:
     folder: Path
     """The run folder, or the folder of run folders."""
     runs: list[Run] = field(default_factory=list)
-    failed: list[tuple[str, Exception]] = field(default_factory=list)
-    """Prompts without a trace, and why."""
+    failed: list[tuple[int, str, Exception]] = field(default_factory=list)
+    """Number and text of the prompts without a trace, and why."""
     not_attempted: list[str] = field(default_factory=list)
     """Prompts that an interruption, or a failure of the machine, left over."""
 
@@ -68,7 +68,7 @@ class Outcome:
 
     @property
     def _machine_failed(self) -> bool:
-        errors = [error for _, error in self.failed] + [run.page_error for run in self.runs if run.page_error]
+        errors = [error for _, _, error in self.failed] + [run.page_error for run in self.runs if run.page_error]
         return any(code_of(error) == 1 for error in errors)
 
 
@@ -116,7 +116,7 @@ class TraceJob:
                 except Exception as error:
                     if code_of(error) is None:
                         raise
-                    outcome.failed.append((text, error))
+                    outcome.failed.append((position, text, error))
             if not outcome.not_attempted:
                 _remove_numbered_beyond(base, len(texts))
         return outcome

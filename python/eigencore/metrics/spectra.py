@@ -178,7 +178,10 @@ def _metrics_of_list(
     arrays = [as_array(matrix) for matrix in matrices]
     for position, array in enumerate(arrays):
         if len(array.shape) != 2:
-            raise ShapeError(f"expected square matrices (n, n) in the list, got {tuple(array.shape)} at {position}")
+            raise ShapeError(
+                f"expected square matrices (n, n) in the list, got {tuple(array.shape)} at {position}; "
+                "put arrays of one shape together with torch.stack or numpy.stack"
+            )
         check_square(array)
     results = [
         batch_metrics(x, spectrum=spectrum, structure=structure, metrics=names, dtype=dtype, check=check)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +110,7 @@ def load_source(
             tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=False)
     except Exception as error:
         raise ModelError(f"cannot load model {source.name!r} from {source.folder}: {_in_one_line(error)}") from error
+    model.config._name_or_path = source.name  # what it is called in a trace, wherever it lies
     try:
         return model.to(target).eval(), tokenizer  # type: ignore[arg-type]
     except (RuntimeError, NotImplementedError) as error:
@@ -139,11 +141,26 @@ def _hub_folder(name: str) -> Path:
     try:
         folder = snapshot_download(name, allow_patterns=wanted)
     except Exception as error:
-        raise ModelNotFoundError(
-            f"no model {name!r}: it is neither {' nor '.join(BUNDLED_NAMES)} nor a folder here, "
-            f"and the hub gave nothing ({type(error).__name__})"
-        ) from error
+        raise ModelNotFoundError(f"no model {name!r}: {_why_not(name, error)}") from error
     return _check_folder(Path(folder))
+
+
+_OF_THE_HUB = {
+    "LocalEntryNotFoundError": "the hub could not be reached, and it is not in the hub's cache here",
+    "OfflineModeIsEnabled": "the hub is switched off (HF_HUB_OFFLINE), and it is not in the hub's cache here",
+    "GatedRepoError": "its owner must grant access; log in with hf auth login",
+    "RepositoryNotFoundError": "the hub has no such model, or not for you",
+    "HFValidationError": "it is no hub id",
+}
+
+
+def _why_not(name: str, error: Exception) -> str:
+    near = get_close_matches(name, BUNDLED_NAMES, n=1)
+    if near:
+        return f"did you mean {near[0]}?"
+    kind = type(error).__name__
+    reason = _OF_THE_HUB.get(kind, f"the hub gave nothing ({kind})")
+    return f"it is neither {' nor '.join(BUNDLED_NAMES)} nor a folder here, and {reason}"
 
 
 def _torch_dtype(dtype: str | torch.dtype) -> torch.dtype:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 
 from eigencore.errors import ModelNotFoundError, RunExistsError, StoreError
@@ -71,7 +73,8 @@ def _convert(gguf: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
-        with new_folder(folder, wait=True) as work, no_progress_bars():
+        # The reader of the format draws a bar that no setting turns off.
+        with new_folder(folder, wait=True) as work, no_progress_bars(), redirect_stderr(StringIO()):
             model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
             # The weights are dequantised; what says otherwise would make save_pretrained refuse.
             model.hf_quantizer = None  # type: ignore[assignment]

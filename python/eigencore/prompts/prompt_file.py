@@ -12,17 +12,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+_NO_LINES_OF_TEXT = (".json", ".csv", ".tsv", ".parquet", ".yaml", ".yml", ".xlsx", ".gz", ".zip")
+
+
 def read_prompts(path: str | Path) -> list[str]:
     """The prompts of a file, in its order.
 
     Args:
-        path: a text file (any name but *.jsonl), each line that is not blank a prompt, as it stands; or *.jsonl, each
+        path: a text file, each line that is not blank a prompt, as it stands; or *.jsonl, each
             line an object whose "prompt" is the prompt, which may then hold line breaks. UTF-8.
 
     Raises:
         InputError: not there, not readable, no prompt in it, or a malformed line, which it numbers.
     """
     path = Path(path)
+    if path.suffix.lower() in _NO_LINES_OF_TEXT:
+        raise InputError(f'{path}: expected plain text with a prompt on each line, or *.jsonl with {{"prompt": "…"}}')
     try:
         lines = path.read_bytes().split(b"\n")
     except OSError as error:

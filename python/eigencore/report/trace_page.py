@@ -42,7 +42,9 @@ SCRIPTS = (
 
 def trace_page(trace: Trace) -> str:
     """The page of a trace: no request leaves it, and nothing in the model's text becomes markup or script."""
-    return _page(f"Trace of {trace.model['name']}", [trace], [str(trace.model["name"])])
+    prompt = " ".join(trace.prompt.split())
+    shortened = prompt if len(prompt) <= 60 else prompt[:59] + "…"
+    return _page(f"{trace.model['name']}: {shortened}", [trace], [str(trace.model["name"])])
 
 
 def comparison_page(traces: Sequence[Trace], names: Sequence[str]) -> str:

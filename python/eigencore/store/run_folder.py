@@ -68,12 +68,16 @@ def check_free(path: Path, *, overwrite: bool = False) -> None:
         for parent in path.parents:
             if parent.exists() and not parent.is_dir():
                 raise StoreError(f"cannot make {path}: {parent} is a file; choose another folder")
+            if is_run_folder(parent):
+                raise RunExistsError(f"{path} is inside a run, {parent}; choose another folder")
         if not path.exists() and not path.is_symlink():
             return
         if not path.is_dir():
             raise RunExistsError(f"{path} is a file; a run needs a folder")
         if not overwrite:
-            raise RunExistsError(f"{path} exists already; choose another folder or overwrite it (--overwrite)")
+            raise RunExistsError(
+                f"{path} exists already; choose another folder, or overwrite it (overwrite=True, --overwrite)"
+            )
         if path.resolve() in (here := Path.cwd().resolve(), *here.parents):
             raise StoreError(f"{path} is where you are, and cannot be replaced; choose another folder")
         if any(path.iterdir()) and not is_run_folder(path):

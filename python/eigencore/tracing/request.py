@@ -46,7 +46,7 @@ class GenerationPlan:
 def check_request(prompt: str, max_new_tokens: int, seed: int, loop: dict[str, int], spectrum: str, every: int) -> None:
     """Raises InputError for what no model could make a trace of."""
     if not isinstance(prompt, str):
-        raise InputError(f"the prompt must be a text, got {type(prompt).__name__}")
+        raise InputError(f"the prompt must be one text, got {type(prompt).__name__}; call once for each prompt")
     if not prompt:
         raise InputError("the prompt is empty; give at least one character")
     try:
@@ -94,6 +94,8 @@ def plan_generation(model: PreTrainedModel, max_new_tokens: int, asked: dict[str
     Raises:
         InputError: an unknown option, or one under which there is not one sequence with its cache.
     """
+    if asked.get("temperature") == 0:
+        raise InputError("temperature 0 has no distribution; for greedy decoding leave it out, or say do_sample=False")
     for name in _REFUSED:
         if asked.get(name) is not None:
             raise InputError(f"a trace cannot follow generation with {name}={asked[name]!r}; leave it out")

@@ -13,6 +13,7 @@ from eigencore.errors import UnreadableRunError
 from eigencore.store import (
     SUMMARY_NAME,
     Schema,
+    is_run_folder,
     new_run_folder,
     read_summary,
     read_table,
@@ -125,7 +126,9 @@ class Trace:
 
         loop_from = None if self.loop is None else self.loop.first_copy_step
         rows = []
-        for name in ("spectral_entropy", "effective_rank", "row_entropy", "self_weight", "sink_weight"):
+        of_heads = ("spectral_entropy", "effective_rank", "row_entropy", "self_weight", "sink_weight")
+        singular = ("singular.effective_rank",) if self.singular_metrics else ()
+        for name in (*of_heads, *singular):
             values = self.per_step()[name].astype(np.float64).reshape(self.num_steps, -1)
             means = np.array([_finite_mean(step) for step in values])
             rows.append([name, f"{_finite_mean(values):.4g}", sparkline(means, loop_from)])
@@ -217,7 +220,16 @@ def load_trace(path: str | Path) -> Trace:
     """
     folder = Path(path)
     if not folder.is_dir():
-        raise UnreadableRunError(f"no run folder at {folder}; expected a folder with {TABLE_NAME} and {SUMMARY_NAME}")
+        inside = f"; it is in one: {folder.parent}" if folder.is_file() and is_run_folder(folder.parent) else ""
+        raise UnreadableRunError(
+            f"no run folder at {folder}{inside}; expected a folder with {TABLE_NAME} and {SUMMARY_NAME}"
+        )
+    if not (folder / SUMMARY_NAME).is_file():
+        runs = sorted(path.name for path in folder.iterdir() if is_run_folder(path))
+        held = f", but runs ({', '.join(runs[:3])}{', …' if len(runs) > 3 else ''}); name them" if runs else ""
+        raise UnreadableRunError(f"{folder} is no run folder{held}: it has no {SUMMARY_NAME}")
+    if not (folder / TABLE_NAME).is_file():
+        raise UnreadableRunError(f"{folder} is damaged: its {TABLE_NAME} is missing")
     summary = read_summary(folder / SUMMARY_NAME, TRACE_SCHEMA)
     table = read_table(folder / TABLE_NAME, TRACE_SCHEMA)
     try:
