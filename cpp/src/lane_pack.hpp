@@ -13,22 +13,24 @@ template <class T>
 struct Transpose {
   static constexpr std::size_t L = Register<T>::lanes;
   using Value = typename Register<T>::Value;
-  using Index = typename Register<T>::Bits;
 
   template <std::size_t H>
   static EIGENCORE_INLINE void swap_blocks(Value* rows) {
-    Index low, high;
-    for (std::size_t k = 0; k < L; ++k) {
-      low[k] = static_cast<typename BitsOf<T>::Int>(k & H ? L + k - H : k);
-      high[k] = static_cast<typename BitsOf<T>::Int>(k & H ? L + k : k + H);
-    }
     _Pragma("GCC unroll 16") for (std::size_t i = 0; i < L; ++i) {
       if (i & H) continue;
       const Value a = rows[i], b = rows[i + H];
-      rows[i] = __builtin_shuffle(a, b, low);
-      rows[i + H] = __builtin_shuffle(a, b, high);
+      rows[i] = merged<H, false>(a, b, std::make_index_sequence<L>());
+      rows[i + H] = merged<H, true>(a, b, std::make_index_sequence<L>());
     }
     if constexpr (2 * H < L) swap_blocks<2 * H>(rows);
+  }
+
+ private:
+  /// The low (high) blocks of H lanes of a and, behind each, those of b.
+  template <std::size_t H, bool high, std::size_t... k>
+  static EIGENCORE_INLINE Value merged(const Value& a, const Value& b, std::index_sequence<k...>) {
+    return __builtin_shufflevector(a, b,
+                                   (high ? (k & H ? L + k : k + H) : (k & H ? L + k - H : k))...);
   }
 };
 

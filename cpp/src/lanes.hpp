@@ -7,10 +7,12 @@
 //   EIGENCORE_LEVEL           namespace of the level, such as x86_64_v3
 //   EIGENCORE_REGISTER_BYTES  16, 32 or 64
 // Everything here is in that namespace and inlined: nothing that was compiled for one level can be
-// linked into another. No std:: functions, for the same reason.
+// linked into another. No std:: functions, for the same
+// reason.
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #if defined(__SSE2__)
 #include <immintrin.h>
 #endif
@@ -225,31 +227,57 @@ EIGENCORE_INLINE Lanes<T, K> min(Lanes<T, K> a, const Lanes<T, K>& b) {
 EIGENCORE_INLINE double scalar_sqrt(double x) { return __builtin_sqrt(x); }
 EIGENCORE_INLINE float scalar_sqrt(float x) { return __builtin_sqrtf(x); }
 
+/// One instruction. The compiler finds it in a loop over lanes too, but not everywhere.
+EIGENCORE_INLINE Register<double>::Value register_sqrt(Register<double>::Value x) {
+#if defined(__AVX512F__)
+  return (Register<double>::Value)_mm512_maskz_sqrt_pd(0xff, (__m512d)x);
+#elif defined(__AVX__)
+  return (Register<double>::Value)_mm256_sqrt_pd((__m256d)x);
+#elif defined(__SSE2__)
+  return (Register<double>::Value)_mm_sqrt_pd((__m128d)x);
+#else
+  for (std::size_t l = 0; l < Register<double>::lanes; ++l) x[l] = scalar_sqrt(x[l]);
+  return x;
+#endif
+}
+EIGENCORE_INLINE Register<float>::Value register_sqrt(Register<float>::Value x) {
+#if defined(__AVX512F__)
+  return (Register<float>::Value)_mm512_maskz_sqrt_ps(0xffff, (__m512)x);
+#elif defined(__AVX__)
+  return (Register<float>::Value)_mm256_sqrt_ps((__m256)x);
+#elif defined(__SSE2__)
+  return (Register<float>::Value)_mm_sqrt_ps((__m128)x);
+#else
+  for (std::size_t l = 0; l < Register<float>::lanes; ++l) x[l] = scalar_sqrt(x[l]);
+  return x;
+#endif
+}
+
 template <class T, std::size_t K>
 EIGENCORE_INLINE Lanes<T, K> sqrt(Lanes<T, K> a) {
-  EIGENCORE_EACH_REGISTER {
-    // The compiler makes one instruction of it (-fno-math-errno).
-    _Pragma("GCC unroll 16") for (std::size_t l = 0; l < Register<T>::lanes; ++l) a.v[r][l] =
-        scalar_sqrt(a.v[r][l]);
-  }
+  EIGENCORE_EACH_REGISTER a.v[r] = register_sqrt(a.v[r]);
   return a;
+}
+
+template <std::size_t step, class Value, std::size_t... l>
+EIGENCORE_INLINE Value turned(const Value& x, std::index_sequence<l...>) {
+  return __builtin_shufflevector(x, x, (l + step) % sizeof...(l)...);
+}
+
+/// The largest of a register's lanes in each of them: each against the one `step` further on.
+template <std::size_t step, class T>
+EIGENCORE_INLINE typename Register<T>::Value largest_of_register(typename Register<T>::Value x) {
+  const auto y = turned<step>(x, std::make_index_sequence<Register<T>::lanes>());
+  x = x > y ? x : y;
+  if constexpr (step > 1) return largest_of_register<step / 2, T>(x);
+  return x;
 }
 
 template <class T, std::size_t K>
 EIGENCORE_INLINE T largest_lane(const Lanes<T, K>& a) {
-  using R = Register<T>;
-  typename R::Value x = a.v[0];
+  typename Register<T>::Value x = a.v[0];
   _Pragma("GCC unroll 8") for (std::size_t r = 1; r < K; ++r) x = x > a.v[r] ? x : a.v[r];
-  // Each lane against the one `step` further on, round the register.
-  _Pragma("GCC unroll 8") for (std::size_t step = R::lanes / 2; step > 0; step /= 2) {
-    typename R::Bits turned;
-    _Pragma("GCC unroll 16") for (std::size_t l = 0; l < R::lanes; ++l) {
-      turned[l] = static_cast<typename BitsOf<T>::Int>((l + step) % R::lanes);
-    }
-    const typename R::Value y = __builtin_shuffle(x, turned);
-    x = x > y ? x : y;
-  }
-  return x[0];
+  return largest_of_register<Register<T>::lanes / 2, T>(x)[0];
 }
 
 template <class T, std::size_t K>

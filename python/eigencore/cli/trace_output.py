@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 _COLUMNS = {
     "spectral_entropy": "spectral entropy",
-    "effective_rank": "effective rank",
-    "singular.effective_rank": "by singular values",
+    "effective_rank": "eff. rank",
+    "singular.effective_rank": "singular eff. rank",
     "dominant_ratio": "dominant ratio",
     "row_entropy": "row entropy",
     "self_weight": "self weight",
@@ -149,7 +149,8 @@ def _verdict(trace: Trace) -> str:
 
 
 def _layer_table(trace: Trace) -> Table:
-    table = Table(title="mean over steps and heads (entropies in bits)", title_justify="left", box=box.SIMPLE_HEAD)
+    title = "mean over steps and heads (entropies in bits)"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("layer", justify="right")
     means = trace.layer_means()
     columns = {name: heading for name, heading in _COLUMNS.items() if name in means}
