@@ -30,6 +30,7 @@ _SCALARS = {
     "float32": _core.Scalar.float32,
     "float64": _core.Scalar.float64,
 }
+_NUMPY_FLOATS = {("f", 2): "float16", ("f", 4): "float32", ("f", 8): "float64"}
 
 
 @dataclass(frozen=True)
@@ -115,9 +116,12 @@ def scalar_name(array: Array) -> str:
     Raises:
         DtypeError: the elements are no floating-point numbers.
     """
-    name = str(array.dtype).removeprefix("torch.")
     if isinstance(array, np.ndarray):
-        name = array.dtype.newbyteorder("=").name
+        # dtype.name would be found by looking at strings, which small batches feel.
+        known = _NUMPY_FLOATS.get((array.dtype.kind, array.dtype.itemsize))
+        name = array.dtype.name if known is None else known
+    else:
+        name = str(array.dtype).removeprefix("torch.")
     if name not in _SCALARS:
         raise DtypeError(f"expected elements of {FLOAT_TYPES}, got {name}; convert them with astype or .to first")
     return name

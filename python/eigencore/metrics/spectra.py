@@ -135,11 +135,8 @@ def _assemble(
     source: Array,
 ) -> SpectralMetrics:
     sizes = np.full(leading_shape, n, np.int64) if lengths is None else lengths
-    columns = {
-        name: like_source(table[:, i].reshape(leading_shape).copy(), source)
-        for i, name in enumerate(_core.METRIC_NAMES)
-        if name in names
-    }
+    planes = np.ascontiguousarray(table.T).reshape(len(_core.METRIC_NAMES), *leading_shape)
+    columns = {name: like_source(planes[i, ...], source) for i, name in enumerate(_core.METRIC_NAMES) if name in names}
     return SpectralMetrics(
         spectrum=spectrum,
         n=like_source(sizes, source),
