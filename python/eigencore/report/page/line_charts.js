@@ -51,10 +51,19 @@ function boldLine(run, metric, chosen, tokens, colours) {
   const edge = { mode: "lines", line: { width: 0 }, hoverinfo: "skip", showlegend: false };
   const band = [{ ...edge, x: steps, y: least.map(finiteOrNull) },
     { ...edge, x: steps, y: most.map(finiteOrNull), fill: "tonexty", fillcolor: colours.band }];
-  const line = { x: steps, y: mean.map(finiteOrNull), mode: mean.length > 1 ? "lines" : "markers", showlegend: false, name: "chosen",
+  const line = { x: steps, y: mean.map(finiteOrNull), mode: lineMode(steps), showlegend: false, name: "chosen",
     line: { color: colours.text, width: 2 }, customdata: tokens,
     hovertemplate: `${headsMeant(chosen)}: %{y:.4g}<br>step %{x} “%{customdata}”<extra></extra>` };
   return chosen.head === null ? [...band, line] : [line];
+}
+
+/** Signals that are shares of one. */
+const SHARES = new Set(["top1_probability", "repetition_4gram"]);
+
+/** Steps that were measured apart are marked, so that the line between them is not taken for numbers. */
+function lineMode(steps) {
+  if (steps.length < 2) return "markers";
+  return steps[1] - steps[0] > 1 ? "lines+markers" : "lines";
 }
 
 /** The output-side signals, one panel each. */
@@ -76,7 +85,7 @@ function signalChart(run, context) {
     const axes = {};
     entries.forEach((entry, i) => {
       const top = 1 - i * (share + gap);
-      axes[i === 0 ? "yaxis" : `yaxis${i + 1}`] = { range: ranges.lines(entry.name, null, null), nticks: 4,
+      axes[i === 0 ? "yaxis" : `yaxis${i + 1}`] = { range: SHARES.has(entry.name) ? [-0.04, 1.04] : ranges.lines(entry.name, null, null), nticks: 4,
         domain: [Math.max(0, top - share), top] };
     });
     const titles = entries.map((entry, i) => ({ text: labelWithUnit(entry), x: 0, xref: "paper", xanchor: "left", yref: "paper",
