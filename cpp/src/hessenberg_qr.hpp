@@ -283,7 +283,7 @@ class HessenbergQr {
       scale = select(scale == V(T(0)), norm, scale);
       const M is_small = abs(a.get(k, k - 1)) <= max(V(Limits<T>::epsilon) * scale, floor);
       zero_unless(is_small, V(T(1))).store(small(k));
-      if (any(is_small)) {
+      if (n <= kFewRows || any(is_small)) {
         store_where(is_small, V(T(0)), a.at(k, k - 1));
         window.lo = select(is_small & (row <= window.hi), row, window.lo);
       }
@@ -299,17 +299,21 @@ class HessenbergQr {
   Corner corner_of(const Window& window) const {
     Corner corner{V(T(0)), V(T(0)), V(T(0)), V(T(0))};
     const auto first = static_cast<std::size_t>(smallest_lane(max(window.hi, V(T(0)))));
-    for (std::size_t k = first; k <= window.max_hi; ++k) {
+    if (first == 0) {
+      corner.d = select(window.hi == V(T(0)), a.get(0, 0), corner.d);
+    }
+    for (std::size_t k = first ? first : 1; k <= window.max_hi; ++k) {
       const M ends_here = window.hi == V(static_cast<T>(k));
-      if (none(ends_here)) continue;
-      corner.d = select(ends_here, a.get(k, k), corner.d);
-      if (k == 0) continue;
+      // In large matrices few lanes end at the same row; in small ones a branch costs more.
+      if (n > kFewRows && none(ends_here)) continue;
       corner.a = select(ends_here, a.get(k - 1, k - 1), corner.a);
       corner.b = select(ends_here, a.get(k - 1, k), corner.b);
       corner.c = select(ends_here, a.get(k, k - 1), corner.c);
+      corner.d = select(ends_here, a.get(k, k), corner.d);
     }
     return corner;
   }
+  static constexpr std::size_t kFewRows = 16;
 
   /// Takes windows of one and two rows off, until every lane has three or is done; then gives the
   /// shifts. False when all lanes are done.
