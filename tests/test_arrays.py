@@ -151,3 +151,13 @@ def test_a_bad_matrix_leaves_the_others_bitwise_as_they_are(call, bad, a):
     others = np.ones((2, 3), bool)
     others[1, 2] = False
     np.testing.assert_array_equal(result[others], expected[others])
+
+
+def test_sizes_that_would_take_minutes_say_so():
+    large = np.broadcast_to(np.float64(0.5), (4097, 4097))
+    calls = (ec.eigvals, ec.svdvals, ec.batch_metrics, lambda a: ec.batch_metrics(a, spectrum="singular"))
+    for call in calls:
+        with pytest.raises(ShapeError, match=r"n = 4097.*minutes.*structure='causal'"):
+            call(large)
+    assert ec.batch_metrics(large, structure="causal").effective_rank == pytest.approx(4097)
+    assert ec.eigvals(large, structure="causal").shape == (4097,)

@@ -110,6 +110,18 @@ def check_square(array: Array) -> None:
         raise ShapeError(f"expected n >= 1, got {shape}: a 0 x 0 matrix has no spectrum")
 
 
+LARGEST_SOLVED = 4096
+
+
+def check_cost(n: int, *, diagonal_only: bool) -> None:
+    """Raises ShapeError for matrices whose spectrum would take minutes each, unless only diagonals are read."""
+    if n > LARGEST_SOLVED and not diagonal_only:
+        raise ShapeError(
+            f"n = {n}: a spectrum takes O(n**3), {n**3 / 1e10:.0f} minutes for each matrix; up to n = {LARGEST_SOLVED} "
+            "it is done. Eigenvalues of causal matrices cost O(n): structure='causal'"
+        )
+
+
 def scalar_name(array: Array) -> str:
     """'float32' and the like.
 

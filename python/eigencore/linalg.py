@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from eigencore import _core
-from eigencore.arrays import Array, as_matrix_batch, compute_dtype, like_source
+from eigencore.arrays import Array, as_matrix_batch, check_cost, compute_dtype, like_source
 from eigencore.errors import InputError
 
 if TYPE_CHECKING:
@@ -52,11 +52,12 @@ def eigvals(a: object, *, structure: Structure = "auto", dtype: object = None) -
         holds NaN or infinity or on which the iteration did not converge.
 
     Raises:
-        ShapeError: not (..., n, n) with n >= 1.
+        ShapeError: not (..., n, n) with n >= 1, or n > 4096 without structure="causal".
         DtypeError: no array, or elements that are no floats.
         InputError: unknown `structure` or `dtype`.
     """
     batch = as_matrix_batch(a)
+    check_cost(batch.n, diagonal_only=structure == "causal")
     solve = _core.eigvals_f64 if compute_dtype(dtype) == "float64" else _core.eigvals_f32
     values, _ = solve(batch.elements, batch.scalar, core_structure(structure))
     return _with_leading_shape(values, batch.leading_shape, batch.source)
@@ -74,11 +75,12 @@ def svdvals(a: object, *, dtype: object = None) -> Array:
         (..., n) real, of the caller's kind and on the caller's device; NaN for a matrix that holds NaN or infinity.
 
     Raises:
-        ShapeError: not (..., n, n) with n >= 1.
+        ShapeError: not (..., n, n) with 1 <= n <= 4096.
         DtypeError: no array, or elements that are no floats.
         InputError: unknown `dtype`.
     """
     batch = as_matrix_batch(a)
+    check_cost(batch.n, diagonal_only=False)
     solve = _core.svdvals_f64 if compute_dtype(dtype) == "float64" else _core.svdvals_f32
     values, _ = solve(batch.elements, batch.scalar)
     return _with_leading_shape(values, batch.leading_shape, batch.source)

@@ -13,6 +13,7 @@ from eigencore.arrays import (
     ComputeDtype,
     as_array,
     as_matrix_batch,
+    check_cost,
     check_square,
     compute_dtype,
     like_source,
@@ -61,7 +62,8 @@ def batch_metrics(
         that holds NaN or infinity gets NaN and a status, and no other is touched by it.
 
     Raises:
-        ShapeError: not (..., n, n) with n >= 1, or lengths that do not fit.
+        ShapeError: not (..., n, n) with n >= 1, lengths that do not fit, or n > 4096 where more than the diagonal is
+            read.
         DtypeError: no array, or elements that are no floats.
         UnknownMetricError: no metric of that name for this spectrum.
         StructureError: `check` found weight above a diagonal.
@@ -80,6 +82,7 @@ def batch_metrics(
     scalar_name(array)
     check_square(array)
     leading_shape, n = tuple(array.shape[:-2]), int(array.shape[-1])
+    check_cost(n, diagonal_only=structure == "causal" and spectrum == "eigen")
     checked_lengths = _check_lengths(lengths, leading_shape, n)
     if check and structure == "causal":
         _check_causal(array, checked_lengths)
