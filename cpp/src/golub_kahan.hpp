@@ -5,7 +5,7 @@
 // After Golub & Van Loan, Matrix Computations, 4th ed., 8.6, and Demmel & Kahan 1990 for the zero
 // shift.
 
-#include "hessenberg_qr.hpp"
+#include "lane_matrix.hpp"
 
 namespace eigencore::EIGENCORE_LEVEL {
 

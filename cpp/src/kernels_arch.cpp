@@ -4,6 +4,7 @@
 // function, and if that were one compiled for AVX-512, older machines would run into it.
 
 #include "golub_kahan.hpp"
+#include "hessenberg_qr.hpp"
 #include "lane_balance.hpp"
 #include "lane_metrics.hpp"
 #include "lane_pack.hpp"

@@ -4,7 +4,7 @@
 // until their norms agree. Sharp attention leaves columns with hardly any weight; unbalanced, its
 // small eigenvalues lose three digits at n = 20.
 
-#include "hessenberg_qr.hpp"
+#include "lane_matrix.hpp"
 
 namespace eigencore::EIGENCORE_LEVEL {
 

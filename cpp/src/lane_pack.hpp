@@ -3,8 +3,8 @@
 // From W matrices in memory to lanes: transposes in registers, and what must be known of each lane
 // before it is solved.
 
-#include "hessenberg_qr.hpp"
 #include "lane_kernels.hpp"
+#include "lane_matrix.hpp"
 
 namespace eigencore::EIGENCORE_LEVEL {
 
