@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -147,6 +150,13 @@ def test_the_shell_completes_commands_options_and_models(words: str, expected: s
     }
     finished = run_program(environment=environment)
     assert expected in finished.stdout.split()
+
+
+def test_completion_installs_itself_in_the_shell_that_asks(tmp_path: Path) -> None:
+    command = f'"{sys.executable}" -c "{PROGRAM}" --install-completion; true'
+    subprocess.run(["bash", "-c", command], env=os.environ | {"HOME": str(tmp_path)}, check=True, capture_output=True)
+    assert "eigencore.sh" in (tmp_path / ".bashrc").read_text()
+    assert "_EIGENCORE_COMPLETE" in (tmp_path / ".bash_completions" / "eigencore.sh").read_text()
 
 
 def test_report_makes_the_page_again(run_here: Callable[..., Finished], tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def examine() -> dict[str, Any]:
 def _examined(section: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     try:
         return section()
-    except Exception as error:
+    except Exception as error:  # whatever is broken here is what doctor was called for
         return {"error": one_line(error)}
 
 
