@@ -23,11 +23,14 @@ SOURCES = Path(__file__).parents[1] / "cpp"
 
 @pytest.fixture(params=ec.available_arches())
 def arch(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each level in turn, with few matrices in lanes as well."""
     before = ec.active_arch()
     _core.use_arch(request.param)
+    _core.allow_lapack(False)
     assert ec.active_arch() == request.param
     yield request.param
     _core.use_arch(before)
+    _core.allow_lapack(True)
 
 
 @pytest.fixture

@@ -3,7 +3,9 @@
 // Nothing of the standard library is instantiated here: the linker keeps one copy of an inline
 // function, and if that were one compiled for AVX-512, older machines would run into it.
 
-#include "golub_kahan.hpp"
+#include "bidiagonal.hpp"
+#include "dqds.hpp"
+#include "hessenberg.hpp"
 #include "hessenberg_qr.hpp"
 #include "lane_balance.hpp"
 #include "lane_metrics.hpp"
@@ -13,8 +15,9 @@ namespace eigencore::EIGENCORE_LEVEL {
 
 namespace {
 
-/// From this size on one register of lanes is enough: two would leave the second-level cache.
-constexpr std::size_t kOneRegisterFrom = 96;
+/// From these sizes on one register of lanes is enough: two hide more latency, but wait for the
+/// slowest of more matrices, and leave the caches earlier.
+constexpr std::size_t kOneRegisterForEigen = 32, kOneRegisterForSingular = 144;
 
 /// Up to this size a known eigenvalue is worth taking out first. It saves 40% of the work at n = 6
 /// and 5% at 64, and subtracting a row costs small eigenvalues of sharp attention a digit at n = 12
@@ -96,7 +99,8 @@ void solve_eigen(const LaneSource& source, T* re, T* im, T* magnitudes, std::uin
   const std::size_t left = deflated ? n - 1 : n;
   if (deflated) V(T(0)).store(im + left * W);
   Packing<T, K>::mark(Balancing<T, K>::run(a, left, rest), kLaneUnbalanced, facts);
-  Packing<T, K>::mark(HessenbergQr<T, K>::run(a, left, re, im, rest), kLaneNotConverged, facts);
+  HessenbergReduction<T, K>::run(a, left, rest);
+  Packing<T, K>::mark(HessenbergQr<T, K>::run(a, left, re, im), kLaneNotConverged, facts);
   V first, second;
   power_of_two_in_halves(exponent, first, second);
   for (std::size_t k = 0; k < n; ++k) {
@@ -116,7 +120,10 @@ void solve_singular(const LaneSource& source, T* sigma, std::uint8_t* facts, T* 
   const LaneMatrix<T, K> a{work, stride_of(n)};
   Packing<T, K>::fill(source, a);
   const V exponent = Packing<T, K>::screen(a, n, facts);
-  const auto failed = GolubKahan<T, K>::run(a, n, sigma, work + matrix_size<T, K>(n));
+  T* const e = work + matrix_size<T, K>(n);
+  T* const rest = e + n * W;
+  Bidiagonalisation<T, K>::run(a, n, sigma, e, rest);
+  const auto failed = Dqds<T, K>::run(n, sigma, e, rest);
   Packing<T, K>::mark(failed, kLaneNotConverged, facts);
   V first, second;
   power_of_two_in_halves(exponent, first, second);
@@ -125,27 +132,30 @@ void solve_singular(const LaneSource& source, T* sigma, std::uint8_t* facts, T* 
   }
 }
 
-/// Two registers of lanes hide more latency; one is enough for few matrices, and for large ones,
-/// which would leave the second-level cache.
 template <class T>
-bool takes_two_registers(std::size_t n, std::size_t count) {
-  return n < kOneRegisterFrom && count > Lanes<T, 1>::width;
+bool takes_two_registers(Spectrum spectrum, std::size_t n, std::size_t count) {
+  const std::size_t one_from =
+      spectrum == Spectrum::eigen ? kOneRegisterForEigen : kOneRegisterForSingular;
+  return n < one_from && count > Lanes<T, 1>::width;
 }
 
 template <class T>
-std::size_t width(std::size_t n, std::size_t count) {
-  return takes_two_registers<T>(n, count) ? Lanes<T, 2>::width : Lanes<T, 1>::width;
+std::size_t width(Spectrum spectrum, std::size_t n, std::size_t count) {
+  return takes_two_registers<T>(spectrum, n, count) ? Lanes<T, 2>::width : Lanes<T, 1>::width;
 }
 
 template <class T>
-std::size_t workspace(std::size_t n) {
-  const std::size_t vectors = HessenbergQr<T, 1>::workspace(n) / Lanes<T, 1>::width;
-  return (n * stride_of(n) + vectors) * width<T>(n, Lanes<T, 2>::width);
+std::size_t workspace(Spectrum spectrum, std::size_t n) {
+  constexpr std::size_t W = Lanes<T, 1>::width;
+  const std::size_t vectors = spectrum == Spectrum::eigen
+                                  ? HessenbergReduction<T, 1>::workspace(n) / W
+                                  : n + Dqds<T, 1>::workspace(n) / W;
+  return (n * stride_of(n) + vectors) * width<T>(spectrum, n, Lanes<T, 2>::width);
 }
 
 template <class T>
 void eigen(const LaneSource& source, T* re, T* im, T* magnitudes, std::uint8_t* facts, T* work) {
-  if (takes_two_registers<T>(source.n, source.count)) {
+  if (takes_two_registers<T>(Spectrum::eigen, source.n, source.count)) {
     solve_eigen<T, 2>(source, re, im, magnitudes, facts, work);
   } else {
     solve_eigen<T, 1>(source, re, im, magnitudes, facts, work);
@@ -154,7 +164,7 @@ void eigen(const LaneSource& source, T* re, T* im, T* magnitudes, std::uint8_t* 
 
 template <class T>
 void singular(const LaneSource& source, T* sigma, std::uint8_t* facts, T* work) {
-  if (takes_two_registers<T>(source.n, source.count)) {
+  if (takes_two_registers<T>(Spectrum::singular, source.n, source.count)) {
     solve_singular<T, 2>(source, sigma, facts, work);
   } else {
     solve_singular<T, 1>(source, sigma, facts, work);
@@ -165,7 +175,11 @@ std::size_t metrics_width() { return SpectrumMetricsOnLanes::W; }
 
 void metrics(const double* magnitudes, std::size_t n, double resolution, Spectrum spectrum,
              double* out) {
-  SpectrumMetricsOnLanes::run(magnitudes, n, resolution, spectrum == Spectrum::singular, out);
+  Lanes<double, 1> table[kMetricCount];
+  const SpectrumMetricsOnLanes::Size size(n);
+  SpectrumMetricsOnLanes::run<0>(magnitudes, size, resolution, spectrum == Spectrum::singular,
+                                 table);
+  __builtin_memcpy(out, table, sizeof table);
 }
 
 }  // namespace
@@ -175,7 +189,7 @@ const Level level = {
     EIGENCORE_LEVEL_NAME,
     {&width<double>, &workspace<double>, &eigen<double>, &singular<double>},
     {&width<float>, &workspace<float>, &eigen<float>, &singular<float>},
-    {&metrics_width, &SpectrumMetricsOnLanes::sort, &metrics},
+    {&metrics_width, &metrics, &DiagonalMetrics::run},
 };
 
 }  // namespace eigencore::EIGENCORE_LEVEL

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "eigencore/batch.hpp"
+#include "eigencore/status.hpp"
 
 namespace eigencore {
 
@@ -18,13 +19,13 @@ enum LaneFact : std::uint8_t {
   kLaneNotConverged = 8,  ///< the iteration hit its cap
 };
 
-/// Up to W matrices whose rows are contiguous float32 or float64.
+/// Up to W matrices whose rows are contiguous.
 struct LaneSource {
   const std::byte* const* matrices;
   std::size_t count;  ///< lanes beyond it repeat the first matrix
   std::size_t n;
   std::ptrdiff_t row_stride;  ///< in bytes
-  Scalar scalar;              ///< float32 or float64
+  Scalar scalar;
 };
 
 /// Largest n that lanes solve. Above, a group would not fit the second-level cache, and one matrix
@@ -36,26 +37,36 @@ inline constexpr std::size_t kLaneAlignment = 64;
 template <class Real>
 struct LaneKernels {
   /// W of a group of `count` matrices of size n; a group has at most width(n, any number) of them.
-  std::size_t (*width)(std::size_t n, std::size_t count);
+  std::size_t (*width)(Spectrum, std::size_t n, std::size_t count);
   /// Number of Real that `work` holds, for a group of any count.
-  std::size_t (*workspace)(std::size_t n);
+  std::size_t (*workspace)(Spectrum, std::size_t n);
   /// re, im, magnitudes: (n, W), by magnitude downwards, then by real and imaginary part. facts:
   /// (W,).
   void (*eigen)(const LaneSource&, Real* re, Real* im, Real* magnitudes, std::uint8_t* facts,
                 Real* work);
-  /// sigma: (n + 1, W), n values downwards.
+  /// sigma: (n, W), downwards.
   void (*singular)(const LaneSource&, Real* sigma, std::uint8_t* facts, Real* work);
+};
+
+/// Matrices of one size that lie at equal distances, and of which only the diagonals are read.
+struct DiagonalSource {
+  const std::byte* data;
+  std::size_t count, n;
+  std::ptrdiff_t batch_stride, step;  ///< in bytes; step: along a diagonal
+  Scalar scalar;                      ///< float32 or float64
 };
 
 /// Metrics of spectra, in double whatever they were computed in.
 struct LaneMetrics {
   /// Spectra that are measured together.
   std::size_t (*width)();
-  /// Sorts magnitudes (n, width), downwards.
-  void (*sort)(double* magnitudes, std::size_t n);
-  /// magnitudes: (n, width), downwards, finite. out: (width, kMetricCount), as spectrum_metrics.
+  /// magnitudes: (n, width), downwards, finite. out: (kMetricCount, width), as spectrum_metrics.
   void (*metrics)(const double* magnitudes, std::size_t n, double resolution, Spectrum spectrum,
                   double* out);
+  /// work: (n, width). out: (kMetricCount, count) with rows `out_stride` apart, NaN where status is
+  /// not ok.
+  void (*of_diagonals)(const DiagonalSource&, double* work, double* out, std::size_t out_stride,
+                       Status*);
 };
 
 struct Level {

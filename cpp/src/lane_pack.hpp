@@ -34,6 +34,60 @@ struct Transpose {
   }
 };
 
+/// How elements of one type stand in memory, and L of them as numbers of type T.
+template <class T, Scalar scalar>
+struct Element;
+
+template <class T>
+struct Element<T, Scalar::float64> {
+  using Stored = double;
+  typedef Stored Few __attribute__((vector_size(Register<T>::lanes * sizeof(Stored))));
+  static EIGENCORE_INLINE typename Register<T>::Value widen(const Few& x) {
+    return __builtin_convertvector(x, typename Register<T>::Value);
+  }
+};
+
+template <class T>
+struct Element<T, Scalar::float32> {
+  using Stored = float;
+  typedef Stored Few __attribute__((vector_size(Register<T>::lanes * sizeof(Stored))));
+  static EIGENCORE_INLINE typename Register<T>::Value widen(const Few& x) {
+    return __builtin_convertvector(x, typename Register<T>::Value);
+  }
+};
+
+/// 16 bits of either kind become the float32 of the same value, then T.
+template <class T>
+struct Bits16 {
+  using Stored = std::uint16_t;
+  typedef Stored Few __attribute__((vector_size(Register<T>::lanes * sizeof(Stored))));
+  typedef std::int32_t Bits __attribute__((vector_size(Register<T>::lanes * sizeof(float))));
+  typedef float Floats __attribute__((vector_size(Register<T>::lanes * sizeof(float))));
+};
+
+template <class T>
+struct Element<T, Scalar::bfloat16> : Bits16<T> {
+  using typename Bits16<T>::Few, typename Bits16<T>::Bits, typename Bits16<T>::Floats;
+  static EIGENCORE_INLINE typename Register<T>::Value widen(const Few& x) {
+    const Floats wide = (Floats)(__builtin_convertvector(x, Bits) << 16);
+    return __builtin_convertvector(wide, typename Register<T>::Value);
+  }
+};
+
+template <class T>
+struct Element<T, Scalar::float16> : Bits16<T> {
+  using typename Bits16<T>::Few, typename Bits16<T>::Bits, typename Bits16<T>::Floats;
+  static EIGENCORE_INLINE typename Register<T>::Value widen(const Few& x) {
+    const Bits bits = __builtin_convertvector(x, Bits), magnitude = bits & 0x7fff;
+    // The exponents differ by 112; the product makes subnormal numbers normal too.
+    const Floats finite = (Floats)(magnitude << 13) * 0x1p112f;
+    const Bits special = (magnitude << 13) | 0x7f800000;
+    const Bits wide = magnitude >= 0x7c00 ? special : (Bits)finite;
+    const Floats signed_wide = (Floats)(wide | ((bits & 0x8000) << 16));
+    return __builtin_convertvector(signed_wide, typename Register<T>::Value);
+  }
+};
+
 template <class T, std::size_t K>
 class Packing {
   using V = Lanes<T, K>;
@@ -43,10 +97,15 @@ class Packing {
  public:
   /// Fills the lanes of `a`, as they stand.
   static void fill(const LaneSource& source, const LaneMatrix<T, K>& a) {
-    if (source.scalar == Scalar::float32) {
-      fill_from<float>(source, a);
-    } else {
-      fill_from<double>(source, a);
+    switch (source.scalar) {
+      case Scalar::float16:
+        return fill_from<Element<T, Scalar::float16>>(source, a);
+      case Scalar::bfloat16:
+        return fill_from<Element<T, Scalar::bfloat16>>(source, a);
+      case Scalar::float32:
+        return fill_from<Element<T, Scalar::float32>>(source, a);
+      case Scalar::float64:
+        return fill_from<Element<T, Scalar::float64>>(source, a);
     }
   }
 
@@ -100,30 +159,31 @@ class Packing {
     return exponent;
   }
 
-  template <class Element>
+  template <class From>
   static void fill_from(const LaneSource& source, const LaneMatrix<T, K>& a) {
+    using Stored = typename From::Stored;
     const std::size_t n = source.n;
-    const bool contiguous = source.row_stride == static_cast<std::ptrdiff_t>(n * sizeof(Element));
+    const bool contiguous = source.row_stride == static_cast<std::ptrdiff_t>(n * sizeof(Stored));
     const std::size_t runs = contiguous ? 1 : n, length = contiguous ? n * n : n;
     for (std::size_t run = 0; run < runs; ++run) {
       for (std::size_t r = 0; r < K; ++r) {
-        const Element* from[L];
+        const std::byte* from[L];
         for (std::size_t l = 0; l < L; ++l) {
           const std::size_t lane = r * L + l;
-          const std::byte* base = source.matrices[lane < source.count ? lane : 0];
-          from[l] = reinterpret_cast<const Element*>(base + static_cast<std::ptrdiff_t>(run) *
-                                                                source.row_stride);
+          from[l] = source.matrices[lane < source.count ? lane : 0] +
+                    static_cast<std::ptrdiff_t>(run) * source.row_stride;
         }
-        fill_register(from, length, n, a.at(run, 0) + r * L, a.stride);
+        fill_register<From>(from, length, n, a.at(run, 0) + r * L, a.stride);
       }
     }
   }
 
   /// One register's lanes of `length` consecutive entries, of which every n make a row.
-  template <class Element>
-  static void fill_register(const Element* const* from, std::size_t length, std::size_t n, T* to,
+  template <class From>
+  static void fill_register(const std::byte* const* from, std::size_t length, std::size_t n, T* to,
                             std::size_t stride) {
     using Value = typename Register<T>::Value;
+    constexpr std::size_t size = sizeof(typename From::Stored);
     std::size_t column = 0;
     T* row = to;
     const auto put = [&](const Value& x) {
@@ -136,26 +196,23 @@ class Packing {
     std::size_t e = 0;
     for (; e + L <= length; e += L) {
       Value rows[L];
-      _Pragma("GCC unroll 16") for (std::size_t l = 0; l < L; ++l) {
-        rows[l] = load_converted(from[l] + e);
+      EIGENCORE_EACH(l, L) {
+        typename From::Few neighbours;
+        __builtin_memcpy(&neighbours, from[l] + e * size, sizeof neighbours);
+        rows[l] = From::widen(neighbours);
       }
       Transpose<T>::template swap_blocks<1>(rows);
-      _Pragma("GCC unroll 16") for (std::size_t l = 0; l < L; ++l) put(rows[l]);
+      EIGENCORE_EACH(l, L) put(rows[l]);
     }
     for (; e < length; ++e) {
-      Value x;
-      for (std::size_t l = 0; l < L; ++l) x[l] = static_cast<T>(from[l][e]);
-      put(x);
+      typename From::Few lanes;
+      for (std::size_t l = 0; l < L; ++l) {
+        typename From::Stored x;
+        __builtin_memcpy(&x, from[l] + e * size, size);
+        lanes[l] = x;
+      }
+      put(From::widen(lanes));
     }
-  }
-
-  /// L neighbours in memory, of any alignment.
-  template <class Element>
-  static EIGENCORE_INLINE typename Register<T>::Value load_converted(const Element* from) {
-    typedef Element Loaded __attribute__((vector_size(Register<T>::lanes * sizeof(Element))));
-    Loaded x;
-    __builtin_memcpy(&x, from, sizeof x);
-    return __builtin_convertvector(x, typename Register<T>::Value);
   }
 };
 

@@ -22,6 +22,7 @@
 #endif
 
 #define EIGENCORE_INLINE inline __attribute__((always_inline))
+#define EIGENCORE_INLINE_LAMBDA __attribute__((always_inline))
 
 namespace eigencore::EIGENCORE_LEVEL {
 
@@ -42,13 +43,14 @@ template <class T>
 struct Limits;
 template <>
 struct Limits<double> {
-  static constexpr double epsilon = 0x1p-52, smallest_normal = 0x1p-1022;
+  static constexpr double epsilon = 0x1p-52, smallest_normal = 0x1p-1022,
+                          largest = 0x1.fffffffffffffp1023;
   /// Its square is normal: what is below, in a matrix scaled to 1, is zero.
   static constexpr double negligible = 0x1p-480;
 };
 template <>
 struct Limits<float> {
-  static constexpr float epsilon = 0x1p-23f, smallest_normal = 0x1p-126f;
+  static constexpr float epsilon = 0x1p-23f, smallest_normal = 0x1p-126f, largest = 0x1.fffffep127f;
   static constexpr float negligible = 0x1p-60f;
 };
 
@@ -60,6 +62,16 @@ struct Register {
 };
 
 #define EIGENCORE_EACH_REGISTER _Pragma("GCC unroll 8") for (std::size_t r = 0; r < K; ++r)
+
+/// i = 0 ... N - 1, written out.
+#define EIGENCORE_EACH(i, N) _Pragma("GCC unroll 16") for (std::size_t i = 0; i < (N); ++i)
+
+/// Registers that the instruction set has.
+#if defined(__AVX512F__) || defined(__aarch64__)
+inline constexpr std::size_t kRegisters = 32;
+#else
+inline constexpr std::size_t kRegisters = 16;
+#endif
 
 /// One truth value for each lane: all bits or none.
 template <class T, std::size_t K>
@@ -83,9 +95,9 @@ struct Mask {
 /// Whether any bit is set in a register of all-or-none lanes.
 template <class Bits>
 EIGENCORE_INLINE bool any_bit(const Bits& bits) {
-#if defined(__AVX512F__)
+#if EIGENCORE_REGISTER_BYTES == 64
   return _mm512_test_epi32_mask((__m512i)bits, (__m512i)bits) != 0;
-#elif defined(__AVX__)
+#elif EIGENCORE_REGISTER_BYTES == 32
   return !_mm256_testz_si256((__m256i)bits, (__m256i)bits);
 #elif defined(__SSE2__)
   return _mm_movemask_epi8((__m128i)bits) != 0;
@@ -224,14 +236,26 @@ EIGENCORE_INLINE Lanes<T, K> min(Lanes<T, K> a, const Lanes<T, K>& b) {
   return a;
 }
 
+/// A product as it rounds alone: no fused operation is made of it and the sum that follows, so that
+/// it is the same wherever it stands.
+template <class T, std::size_t K>
+EIGENCORE_INLINE Lanes<T, K> rounded(Lanes<T, K> a) {
+#if __has_builtin(__builtin_assoc_barrier)
+  EIGENCORE_EACH_REGISTER a.v[r] = __builtin_assoc_barrier(a.v[r]);
+#elif __has_builtin(__arithmetic_fence)
+  EIGENCORE_EACH_REGISTER a.v[r] = __arithmetic_fence(a.v[r]);
+#endif
+  return a;
+}
+
 EIGENCORE_INLINE double scalar_sqrt(double x) { return __builtin_sqrt(x); }
 EIGENCORE_INLINE float scalar_sqrt(float x) { return __builtin_sqrtf(x); }
 
 /// One instruction. The compiler finds it in a loop over lanes too, but not everywhere.
 EIGENCORE_INLINE Register<double>::Value register_sqrt(Register<double>::Value x) {
-#if defined(__AVX512F__)
+#if EIGENCORE_REGISTER_BYTES == 64
   return (Register<double>::Value)_mm512_maskz_sqrt_pd(0xff, (__m512d)x);
-#elif defined(__AVX__)
+#elif EIGENCORE_REGISTER_BYTES == 32
   return (Register<double>::Value)_mm256_sqrt_pd((__m256d)x);
 #elif defined(__SSE2__)
   return (Register<double>::Value)_mm_sqrt_pd((__m128d)x);
@@ -241,9 +265,9 @@ EIGENCORE_INLINE Register<double>::Value register_sqrt(Register<double>::Value x
 #endif
 }
 EIGENCORE_INLINE Register<float>::Value register_sqrt(Register<float>::Value x) {
-#if defined(__AVX512F__)
+#if EIGENCORE_REGISTER_BYTES == 64
   return (Register<float>::Value)_mm512_maskz_sqrt_ps(0xffff, (__m512)x);
-#elif defined(__AVX__)
+#elif EIGENCORE_REGISTER_BYTES == 32
   return (Register<float>::Value)_mm256_sqrt_ps((__m256)x);
 #elif defined(__SSE2__)
   return (Register<float>::Value)_mm_sqrt_ps((__m128)x);
@@ -285,6 +309,21 @@ EIGENCORE_INLINE T smallest_lane(const Lanes<T, K>& a) {
   return -largest_lane(-a);
 }
 
+/// Whole numbers of either kind, below 2**51, as the other. Few levels have an instruction for 64
+/// bits; added to 1.5 * 2**52 they are the low bits of the sum.
+EIGENCORE_INLINE Register<double>::Value as_float(Register<double>::Bits x) {
+  return (Register<double>::Value)(x + 0x4338000000000000) - 0x1.8p52;
+}
+EIGENCORE_INLINE Register<double>::Bits as_whole(Register<double>::Value x) {
+  return (Register<double>::Bits)(x + 0x1.8p52) - 0x4338000000000000;
+}
+EIGENCORE_INLINE Register<float>::Value as_float(Register<float>::Bits x) {
+  return __builtin_convertvector(x, Register<float>::Value);
+}
+EIGENCORE_INLINE Register<float>::Bits as_whole(Register<float>::Value x) {
+  return __builtin_convertvector(x, Register<float>::Bits);
+}
+
 /// The e of 2**e <= a < 2**(e + 1); for zero and subnormal numbers that of half the smallest normal
 /// one.
 template <class T, std::size_t K>
@@ -294,7 +333,23 @@ EIGENCORE_INLINE Lanes<T, K> exponent_of(const Lanes<T, K>& a) {
   EIGENCORE_EACH_REGISTER {
     const auto biased =
         ((typename R::Bits)a.v[r] >> BitsOf<T>::mantissa) & (2 * BitsOf<T>::bias + 1);
-    e.v[r] = __builtin_convertvector(biased, typename R::Value) - T(BitsOf<T>::bias);
+    e.v[r] = as_float(biased) - T(BitsOf<T>::bias);
+  }
+  return e;
+}
+
+/// The e of a = m 2**e with m about sqrt(1/2) ... sqrt(2); a is positive and normal.
+template <std::size_t K>
+EIGENCORE_INLINE Lanes<double, K> exponent_around_one(const Lanes<double, K>& a,
+                                                      Lanes<double, K>& m) {
+  using R = Register<double>;
+  constexpr std::int64_t one = 0x3ff0000000000000, root_of_half = 0x3fe6a09e667f3bcd;
+  Lanes<double, K> e;
+  EIGENCORE_EACH_REGISTER {
+    const auto bits = (R::Bits)a.v[r];
+    const auto raised = bits + (one - root_of_half);
+    e.v[r] = as_float((raised >> 52) - 1023);
+    m.v[r] = (R::Value)(bits - ((raised & 0x7ff0000000000000) - one));
   }
   return e;
 }
@@ -305,7 +360,7 @@ EIGENCORE_INLINE Lanes<T, K> power_of_two(const Lanes<T, K>& e) {
   using R = Register<T>;
   Lanes<T, K> x;
   EIGENCORE_EACH_REGISTER {
-    const auto biased = __builtin_convertvector(e.v[r], typename R::Bits) + BitsOf<T>::bias;
+    const auto biased = as_whole(e.v[r]) + BitsOf<T>::bias;
     x.v[r] = (typename R::Value)(biased << BitsOf<T>::mantissa);
   }
   return x;
@@ -315,10 +370,8 @@ EIGENCORE_INLINE Lanes<T, K> power_of_two(const Lanes<T, K>& e) {
 template <class T, std::size_t K>
 EIGENCORE_INLINE void power_of_two_in_halves(const Lanes<T, K>& e, Lanes<T, K>& first,
                                              Lanes<T, K>& second) {
-  using R = Register<T>;
   Lanes<T, K> half;
-  EIGENCORE_EACH_REGISTER half.v[r] = __builtin_convertvector(
-      __builtin_convertvector(e.v[r] * T(0.5), typename R::Bits), typename R::Value);
+  EIGENCORE_EACH_REGISTER half.v[r] = as_float(as_whole(e.v[r] * T(0.5)));
   first = power_of_two(half);
   second = power_of_two(e - half);
 }
@@ -326,7 +379,7 @@ EIGENCORE_INLINE void power_of_two_in_halves(const Lanes<T, K>& e, Lanes<T, K>& 
 /// Batcher's odd-even merge sort as a list of comparators: calls exchange(i, j) for i < j, after
 /// which what stands at i must come before what stands at j.
 template <class Exchange>
-EIGENCORE_INLINE void sorting_network(std::size_t n, const Exchange& exchange) {
+EIGENCORE_INLINE constexpr void sorting_network(std::size_t n, const Exchange& exchange) {
   for (std::size_t p = 1, shift = 1; p < n; p *= 2, ++shift) {
     for (std::size_t k = p; k >= 1; k /= 2) {
       for (std::size_t j = k % p; j + k < n; j += 2 * k) {
@@ -336,6 +389,30 @@ EIGENCORE_INLINE void sorting_network(std::size_t n, const Exchange& exchange) {
       }
     }
   }
+}
+
+/// The comparators for N values.
+template <std::size_t N>
+struct Comparators {
+  std::size_t count = 0, first[N * N] = {}, second[N * N] = {};
+  constexpr Comparators() {
+    sorting_network(N, [this](std::size_t i, std::size_t j) {
+      first[count] = i;
+      second[count++] = j;
+    });
+  }
+};
+
+template <std::size_t N, std::size_t... c, class Exchange>
+EIGENCORE_INLINE void exchange_each(std::index_sequence<c...>, const Exchange& exchange) {
+  constexpr Comparators<N> comparators;
+  (exchange(comparators.first[c], comparators.second[c]), ...);
+}
+
+/// sorting_network written out.
+template <std::size_t N, class Exchange>
+EIGENCORE_INLINE void sorting_network_of(const Exchange& exchange) {
+  exchange_each<N>(std::make_index_sequence<Comparators<N>().count>(), exchange);
 }
 
 }  // namespace eigencore::EIGENCORE_LEVEL

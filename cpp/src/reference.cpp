@@ -7,8 +7,10 @@
 #include <complex>
 #include <functional>
 #include <limits>
+#include <type_traits>
 #include <vector>
 
+#include "lapack.hpp"
 #include "matrix_load.hpp"
 #include "spectrum_metrics.hpp"
 #include "structure.hpp"
@@ -72,18 +74,70 @@ void balance(Matrix<double>& a) {
   }
 }
 
+bool serves(std::size_t n) { return n >= kLapackFrom && has_lapack(); }
+
+/// Eigenvalues by LAPACK, which balances; false where it did not converge.
+template <class Real>
+bool by_lapack(Matrix<Real> a, std::vector<Complex>& values) {
+  const auto n = static_cast<std::size_t>(a.rows());
+  std::vector<Real> re(n), im(n);
+  if (!lapack_eigenvalues(n, a.data(), re.data(), im.data())) return false;
+  for (std::size_t i = 0; i < n; ++i) values.emplace_back(re[i], im[i]);
+  return true;
+}
+
+template <class Real>
+bool singular_values_of(const Matrix<Real>& a, std::vector<double>& values) {
+  const auto n = static_cast<std::size_t>(a.rows());
+  if (serves(n)) {
+    Matrix<Real> destroyed = a;
+    std::vector<Real> sigma(n);
+    if (lapack_singular_values(n, destroyed.data(), sigma.data())) {
+      values.assign(sigma.begin(), sigma.end());
+      return true;
+    }
+  }
+  const Eigen::BDCSVD<Matrix<Real>> svd(a);
+  if (svd.info() != Eigen::Success) return false;
+  values.assign(svd.singularValues().begin(), svd.singularValues().end());
+  return true;
+}
+
+template <class Real>
+bool by_eigen(const Matrix<Real>& a, std::vector<Complex>& values) {
+  const Eigen::EigenSolver<Matrix<Real>> solver(a, false);
+  if (solver.info() != Eigen::Success) return false;
+  for (const Complex z : solver.eigenvalues().template cast<Complex>()) values.push_back(z);
+  return true;
+}
+
+/// Eigenvalues of a, of which a power of two may be left out: its exponent is added to `exponent`.
+template <class Real>
+bool eigenvalues_of(Matrix<double> a, std::vector<Complex>& values, int& exponent) {
+  const bool lapack = serves(static_cast<std::size_t>(a.rows()));
+  if constexpr (std::is_same_v<Real, double>) {
+    if (lapack && by_lapack<double>(a, values)) return true;
+  }
+  balance(a);
+  int rest = 0;
+  const Matrix<Real> narrowed = scaled<Real>(a, rest);
+  exponent += rest;
+  if constexpr (!std::is_same_v<Real, double>) {
+    if (lapack && by_lapack<Real>(narrowed, values)) return true;
+  }
+  return by_eigen<Real>(narrowed, values);
+}
+
 template <class Real>
 void solve_irreducible(const MatrixF64& block, Solved<Complex>& solved) {
-  int range = 0, rest = 0;
-  Matrix<double> balanced = scaled<double>(block, range);
-  balance(balanced);
-  const Eigen::EigenSolver<Matrix<Real>> solver(scaled<Real>(balanced, rest), false);
-  const int exponent = range + rest;
-  if (solver.info() != Eigen::Success) {
+  int exponent = 0;
+  std::vector<Complex> found;
+  const Matrix<double> a = scaled<double>(block, exponent);
+  if (!eigenvalues_of<Real>(a, found, exponent)) {
     solved.status = Status::not_converged;
     return;
   }
-  for (const Complex z : solver.eigenvalues().template cast<Complex>()) {
+  for (const Complex z : found) {
     solved.values.emplace_back(std::ldexp(z.real(), exponent), std::ldexp(z.imag(), exponent));
   }
 }
@@ -182,14 +236,11 @@ Solved<double> singular_values(const MatrixBatch& batch, std::size_t matrix, Str
     return solved;
   }
   int exponent = 0;
-  const Eigen::BDCSVD<Matrix<Real>> svd(scaled<Real>(a, exponent));
-  if (svd.info() != Eigen::Success) {
+  if (!singular_values_of<Real>(scaled<Real>(a, exponent), solved.values)) {
     solved.status = Status::not_converged;
     return solved;
   }
-  for (const Real value : svd.singularValues()) {
-    solved.values.push_back(std::ldexp(static_cast<double>(value), exponent));
-  }
+  for (double& value : solved.values) value = std::ldexp(value, exponent);
   finish(solved);
   return solved;
 }
@@ -222,18 +273,21 @@ void svdvals_of_batch(const MatrixBatch& batch, Real* values, Status* status) {
   }
 }
 
+/// Writes the matrix's entry of each of kMetricCount planes.
 template <class Value>
-Status write_metrics(const Solved<Value>& solved, Spectrum spectrum, double epsilon, double* out) {
-  if (solved.status != Status::ok) {
-    std::fill_n(out, kMetricCount, kNaN);
-    return solved.status;
+Status write_metrics(const Solved<Value>& solved, Spectrum spectrum, double epsilon, double* out,
+                     std::size_t plane) {
+  double table[kMetricCount];
+  std::fill_n(table, kMetricCount, kNaN);
+  if (solved.status == Status::ok) {
+    std::vector<double> magnitudes(solved.values.size());
+    std::transform(solved.values.begin(), solved.values.end(), magnitudes.begin(),
+                   [](const Complex& z) { return std::hypot(z.real(), z.imag()); });
+    const double resolution = solved.exact ? 0.0 : static_cast<double>(magnitudes.size()) * epsilon;
+    spectrum_metrics(magnitudes.data(), magnitudes.size(), resolution, spectrum, table);
   }
-  std::vector<double> magnitudes(solved.values.size());
-  std::transform(solved.values.begin(), solved.values.end(), magnitudes.begin(),
-                 [](const Complex& z) { return std::hypot(z.real(), z.imag()); });
-  const double resolution = solved.exact ? 0.0 : static_cast<double>(magnitudes.size()) * epsilon;
-  spectrum_metrics(magnitudes.data(), magnitudes.size(), resolution, spectrum, out);
-  return Status::ok;
+  for (std::size_t c = 0; c < kMetricCount; ++c) out[c * plane] = table[c];
+  return solved.status;
 }
 
 template <class Real>
@@ -241,12 +295,12 @@ void metrics_of_batch(const MatrixBatch& batch, Spectrum spectrum, Structure str
                       Status* status) {
   constexpr double epsilon = std::numeric_limits<Real>::epsilon();
   for (std::size_t matrix = 0; matrix < batch.count; ++matrix) {
-    double* row = out + matrix * kMetricCount;
-    status[matrix] =
-        spectrum == Spectrum::eigen
-            ? write_metrics(eigenvalues<Real>(batch, matrix, structure), spectrum, epsilon, row)
-            : write_metrics(singular_values<Real>(batch, matrix, structure), spectrum, epsilon,
-                            row);
+    const auto write = [&](const auto& solved) {
+      return write_metrics(solved, spectrum, epsilon, out + matrix, batch.count);
+    };
+    status[matrix] = spectrum == Spectrum::eigen
+                         ? write(eigenvalues<Real>(batch, matrix, structure))
+                         : write(singular_values<Real>(batch, matrix, structure));
   }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
-// One matrix at a time through Eigen: the oracle for faster kernels and the fallback behind them.
+// One matrix at a time through Eigen, or through LAPACK where it is at hand: the oracle for faster
+// kernels and the fallback behind them.
 
 #include "eigencore/kernels.hpp"
 

@@ -18,7 +18,7 @@ struct Kernels {
   void (*eigvals)(const MatrixBatch&, Structure, std::complex<Real>* values, Status*);
   /// values: (count, n), downwards; NaN likewise.
   void (*svdvals)(const MatrixBatch&, Real* values, Status*);
-  /// out: (count, kMetricCount) in the order of kMetricNames; NaN where status is not ok.
+  /// out: (kMetricCount, count) in the order of kMetricNames; NaN where status is not ok.
   void (*metrics)(const MatrixBatch&, Spectrum, Structure, double* out, Status*);
 };
 

@@ -124,7 +124,7 @@ def metrics_from_log_magnitudes(
         rows = running.append(np.ascontiguousarray(series[:, length - 1]))
         table[ends_at == length] = rows[ends_at == length]
     names = select_metrics(None, singular=False)
-    return _assemble(table, status.reshape(-1), leading_shape, lengths, n, names, "eigen", table)
+    return _assemble(table.T, status.reshape(-1), leading_shape, lengths, n, names, "eigen", table)
 
 
 def _assemble(
@@ -138,7 +138,7 @@ def _assemble(
     source: Array,
 ) -> SpectralMetrics:
     sizes = np.full(leading_shape, n, np.int64) if lengths is None else lengths
-    planes = np.ascontiguousarray(table.T).reshape(len(_core.METRIC_NAMES), *leading_shape)
+    planes = table.reshape(len(_core.METRIC_NAMES), *leading_shape)
     columns = {name: like_source(planes[i, ...], source) for i, name in enumerate(_core.METRIC_NAMES) if name in names}
     return SpectralMetrics(
         spectrum=spectrum,
@@ -188,7 +188,7 @@ def _metrics_of_list(
         for x in arrays
     ]
     if not results:
-        empty = np.empty((0, len(_core.METRIC_NAMES)))
+        empty = np.empty((len(_core.METRIC_NAMES), 0))
         return _assemble(empty, np.empty(0, np.uint8), (0,), None, 0, names, spectrum, empty)
     if len({isinstance(x, np.ndarray) for x in arrays}) > 1:
         raise DtypeError("expected a list of numpy arrays or of torch tensors, got both; convert one kind to the other")
