@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import eigencore as ec
+from eigencore import _core
 from eigencore.errors import DtypeError, ShapeError
 from tests.oracles import causal_softmax
 
@@ -71,6 +72,15 @@ def test_any_layout_gives_the_same(call, a):
 
 
 @calls
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+def test_either_byte_order_gives_the_same(call, dtype, a):
+    for order in "<>":
+        swapped, native = a.astype(order + dtype), a.astype(dtype)
+        np.testing.assert_array_equal(call(swapped), call(native))
+        np.testing.assert_array_equal(call(swapped[..., ::-1, ::-1]), call(native[..., ::-1, ::-1]))
+
+
+@calls
 def test_inputs_are_left_as_they_were(call, a):
     before = a.copy()
     call(a)
@@ -99,7 +109,7 @@ def test_dlpack_is_read(call, a):
 
 @calls
 def test_a_tensor_that_requires_grad_is_read(call, a):
-    np.testing.assert_array_equal(call(torch.from_numpy(a).requires_grad_()).numpy(), call(a))
+    np.testing.assert_array_equal(call(torch.from_numpy(a).requires_grad_()).detach().numpy(), call(a))
 
 
 @calls
@@ -119,6 +129,9 @@ def test_one_matrix_and_empty_batches(call, a):
         (np.zeros((4, 3, 5)), ShapeError, r"\(4, 3, 5\)"),
         (np.zeros(5), ShapeError, r"\(5,\)"),
         (np.zeros((2, 0, 0)), ShapeError, r"\(2, 0, 0\)"),
+        (np.zeros((0, 0)), ShapeError, r"\(0, 0\).*0 x 0"),
+        (np.float64(1), DtypeError, "float64"),
+        (np.zeros(()), ShapeError, r"\(\)"),
         (torch.zeros(2, 3), ShapeError, r"\(2, 3\)"),
         (np.ma.masked_invalid(np.eye(2)), DtypeError, "masked"),
         (torch.eye(2).to_sparse(), DtypeError, "sparse"),
@@ -161,3 +174,38 @@ def test_sizes_that_would_take_minutes_say_so():
             call(large)
     assert ec.batch_metrics(large, structure="causal").effective_rank == pytest.approx(4097)
     assert ec.eigvals(large, structure="causal").shape == (4097,)
+
+
+SPECTRA = [_core.eigvals_f64, _core.eigvals_f32, _core.svdvals_f64, _core.svdvals_f32]
+MEASURES = [_core.metrics_f64, _core.metrics_f32]
+
+
+@pytest.mark.parametrize(
+    ("array", "scalar", "words"),
+    [
+        (np.zeros((4, 4)), _core.Scalar.float64, "shape"),
+        (np.zeros((1, 4, 3)), _core.Scalar.float64, "shape"),
+        (np.zeros((1, 0, 0)), _core.Scalar.float64, "n >= 1"),
+        (np.zeros((1, 4, 4), np.float32), _core.Scalar.float64, "item size"),
+        (np.zeros((1, 4, 4)), _core.Scalar.bfloat16, "item size"),
+    ],
+)
+def test_the_core_reads_no_array_that_is_not_as_described(array, scalar, words):
+    for solve in SPECTRA:
+        structure = () if "svdvals" in solve.__name__ else (_core.Structure.auto,)
+        with pytest.raises(ValueError, match=words):
+            solve(array, scalar, *structure)
+    for measure in MEASURES:
+        with pytest.raises(ValueError, match=words):
+            measure(array, scalar, _core.Spectrum.eigen, _core.Structure.auto, None)
+    with pytest.raises(ValueError, match=words):
+        _core.row_metrics(array, scalar)
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize("lengths", [[0, 1], [1, 5], [-1, 1], [1], [[1, 1]], [2**62, 1]])
+def test_the_core_reads_nothing_beyond_lengths_that_do_not_fit(measure, lengths):
+    with pytest.raises(ValueError, match="lengths"):
+        measure(
+            np.zeros((2, 4, 4)), _core.Scalar.float64, _core.Spectrum.eigen, _core.Structure.auto, np.array(lengths)
+        )

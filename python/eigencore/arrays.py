@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -50,10 +50,18 @@ class MatrixBatch:
         return int(self.elements.shape[-1])
 
 
-def is_torch(value: object) -> bool:
+def is_torch(value: object) -> TypeGuard[torch.Tensor]:
     """Whether `value` is a torch tensor, without importing torch."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.Tensor)
+
+
+def is_traced(value: object) -> TypeGuard[torch.Tensor]:
+    """Whether autograd or torch.compile follows a tensor, so that what is done with it has to be an operator."""
+    if isinstance(value, np.ndarray) or not is_torch(value):
+        return False
+    torch = sys.modules["torch"]
+    return bool((value.requires_grad and torch.is_grad_enabled()) or torch.compiler.is_compiling())
 
 
 def as_array(value: object) -> Array:
@@ -149,6 +157,11 @@ def as_matrix_batch(value: object) -> MatrixBatch:
     source = as_array(value)
     name = scalar_name(source)
     check_square(source)
+    return core_view(source, name)
+
+
+def core_view(source: Array, name: str) -> MatrixBatch:
+    """What the core reads of matrices (..., n, n) that were looked at, whose elements are of the type `name`."""
     host = source if isinstance(source, np.ndarray) else _host_view(source)
     if not host.dtype.isnative:
         host = host.astype(host.dtype.newbyteorder("="))
@@ -169,9 +182,9 @@ def _host_view(tensor: torch.Tensor) -> npt.NDArray[Any]:
     return view
 
 
-def like_source(values: npt.NDArray[Any], source: Array) -> Array:
-    """A numpy result as the caller's kind of array, on the caller's device."""
-    if isinstance(source, np.ndarray):
+def like_source(values: Array, source: Array) -> Array:
+    """A result as the caller's kind of array, on the caller's device. A tensor is there already."""
+    if isinstance(source, np.ndarray) or not isinstance(values, np.ndarray):
         return values
     import torch
 

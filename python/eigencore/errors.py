@@ -7,6 +7,7 @@ EigencoreError
 │   ├── StructureError          declared causal, but with weight above the diagonal
 │   └── UnknownMetricError      no metric of that name
 ├── NumericalError              raised only by raise_for_status(): some matrices have no result
+├── GradientError               raised in a backward pass: what was asked for has no gradient, or none that is known
 ├── ModelError                  the model cannot be had or cannot be used
 │   ├── ModelNotFoundError      no such name, path or hub id, or no weights there
 │   └── UnsupportedModelError   its attention cannot be captured
@@ -46,6 +47,10 @@ class UnknownMetricError(InputError):
 
 class NumericalError(EigencoreError):
     """Some matrices of a batch have no result."""
+
+
+class GradientError(EigencoreError):
+    """A gradient was asked for where there is none."""
 
 
 class ModelError(EigencoreError):

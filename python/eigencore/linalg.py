@@ -2,33 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
-
-from eigencore import _core
-from eigencore.arrays import Array, as_matrix_batch, check_cost, compute_dtype, like_source
-from eigencore.errors import InputError
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-Structure: TypeAlias = Literal["auto", "causal", "dense"]
-
-_STRUCTURES = {
-    "auto": _core.Structure.auto,
-    "causal": _core.Structure.causal,
-    "dense": _core.Structure.dense,
-}
-
-
-def core_structure(structure: str) -> _core.Structure:
-    """The core's name for a structure.
-
-    Raises:
-        InputError: no such structure.
-    """
-    if not isinstance(structure, str) or structure not in _STRUCTURES:
-        raise InputError(f"structure is one of {', '.join(get_args(Structure))}; got {structure!r}")
-    return _STRUCTURES[structure]
+from eigencore.arrays import Array, is_traced
+from eigencore.solvers import Structure, eigenvalues, singular_values
 
 
 def eigvals(a: object, *, structure: Structure = "auto", dtype: object = None) -> Array:
@@ -39,9 +14,12 @@ def eigvals(a: object, *, structure: Structure = "auto", dtype: object = None) -
     triangular where its other half is exactly zero: near-triangular input is solved, and its true eigenvalues are
     ill-conditioned.
 
+    A torch tensor that requires a gradient gets one if it is triangular, or is said to be by structure="causal": each
+    eigenvalue is the diagonal entry that it was read from, and the gradient stays among triangular matrices, that is,
+    on the diagonal. Traced whole by torch.compile.
+
     Args:
         a: (..., n, n) numpy array, torch tensor or DLPack array of float16, bfloat16, float32 or float64, any layout.
-            Gradients do not flow through.
         structure: "auto" looks for triangular form first; "causal" reads only the diagonal, on the caller's word that
             the upper triangle is zero; "dense" does not look, which is faster for matrices known to be full, and no
             less exact.
@@ -55,20 +33,24 @@ def eigvals(a: object, *, structure: Structure = "auto", dtype: object = None) -
         ShapeError: not (..., n, n) with n >= 1, or n > 4096 without structure="causal".
         DtypeError: no array, or elements that are no floats.
         InputError: unknown `structure` or `dtype`.
+        GradientError: in the backward pass, a matrix that is not triangular, equal eigenvalues that are treated
+            differently, or a second derivative.
     """
-    batch = as_matrix_batch(a)
-    check_cost(batch.n, diagonal_only=structure == "causal")
-    solve = _core.eigvals_f64 if compute_dtype(dtype) == "float64" else _core.eigvals_f32
-    values, _ = solve(batch.elements, batch.scalar, core_structure(structure))
-    return _with_leading_shape(values, batch.leading_shape, batch.source)
+    if is_traced(a):
+        from eigencore import torch_operators
+
+        return torch_operators.eigvals(a, structure, dtype)
+    return eigenvalues(a, structure, dtype)
 
 
 def svdvals(a: object, *, dtype: object = None) -> Array:
     """Singular values of square matrices, downwards.
 
+    A torch tensor that requires a gradient gets it: U diag(g) V^T for a gradient g of the singular values, from
+    singular vectors computed in float64. Traced whole by torch.compile.
+
     Args:
         a: (..., n, n) numpy array, torch tensor or DLPack array of float16, bfloat16, float32 or float64, any layout.
-            Gradients do not flow through.
         dtype: what to compute in, "float64" (default) or "float32".
 
     Returns:
@@ -78,13 +60,11 @@ def svdvals(a: object, *, dtype: object = None) -> Array:
         ShapeError: not (..., n, n) with 1 <= n <= 4096.
         DtypeError: no array, or elements that are no floats.
         InputError: unknown `dtype`.
+        GradientError: in the backward pass, equal singular values that are treated differently, one that is zero, or a
+            second derivative.
     """
-    batch = as_matrix_batch(a)
-    check_cost(batch.n, diagonal_only=False)
-    solve = _core.svdvals_f64 if compute_dtype(dtype) == "float64" else _core.svdvals_f32
-    values, _ = solve(batch.elements, batch.scalar)
-    return _with_leading_shape(values, batch.leading_shape, batch.source)
+    if is_traced(a):
+        from eigencore import torch_operators
 
-
-def _with_leading_shape(values: npt.NDArray[Any], leading_shape: tuple[int, ...], source: Array) -> Array:
-    return like_source(values.reshape(*leading_shape, values.shape[-1]), source)
+        return torch_operators.svdvals(a, dtype)
+    return singular_values(a, dtype)

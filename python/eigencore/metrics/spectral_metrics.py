@@ -135,4 +135,4 @@ class SpectralMetrics:
 
 
 def _host(array: Array) -> Any:
-    return array if isinstance(array, np.ndarray) else array.cpu().numpy()
+    return array if isinstance(array, np.ndarray) else array.detach().cpu().numpy()
