@@ -128,7 +128,9 @@ class Dqds {
       const M single = ends & cut, pair = ends & ~cut & cut_above;
       if (any(single | pair)) {
         write_where(single, k, V::load(q + k * W), window.sum);
+        store_where(single, zero, e + (k - 1) * W);
         if (any(pair)) solve_pair(pair, k, window.sum);
+        if (k > 1) store_where(pair, zero, e + (k - 2) * W);
         window.end = select(single, window.before, select(pair, unknown, window.end));
         window.before = select(single | pair, unknown, window.before);
         window.hi = select(single, row - one, select(pair, row - one - one, window.hi));
@@ -182,7 +184,7 @@ class Dqds {
     const V x = V::load(q + (k - 1) * W), b = V::load(e + (k - 1) * W), y = V::load(q + k * W);
     // (x + b + y)^2 - 4 x y without cancellation
     const V difference = x + b - y;
-    const V root = sqrt(difference * difference + V(T(4)) * b * y);
+    const V root = sqrt(difference * difference + rounded(V(T(4)) * b * y));
     const V larger = half * (x + b + y + root);
     write_where(pair, k - 1, larger, sum);
     write_where(pair, k, x * (y / max(larger, tiny)), sum);

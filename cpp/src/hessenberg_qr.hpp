@@ -156,7 +156,7 @@ class HessenbergQr {
                                                     const V& d) {
     const V zero(T(0)), half(T(0.5));
     // d + p and d - bc / p where they are real, mean +- i root elsewhere.
-    const V mean = half * (x + d), difference = half * (x - d), product = b * c;
+    const V mean = half * (x + d), difference = half * (x - d), product = rounded(b * c);
     const V discriminant = difference * difference + product;
     const M real = zero <= discriminant;
     const V root = sqrt(abs(discriminant));
@@ -256,11 +256,11 @@ class HessenbergQr {
               h11 = a.get(k + 1, k + 1);
       const V h21 = k + 2 <= sweep.last ? a.get(k + 2, k + 1) : V(T(0));
       const V e1 = h00 - shifts.r1, e2 = h00 - shifts.r2;
-      x0 = select(starts, h10 * h01 + (e1 * e2 + shifts.im * shifts.im), x0);
+      x0 = select(starts, h10 * h01 + (e1 * e2 + rounded(shifts.im * shifts.im)), x0);
       x1 = select(starts, h10 * (h00 + h11 - shifts.r1 - shifts.r2), x1);
       x2 = select(starts, h10 * h21, x2);
     }
-    auto h = reflector(x0, x1 * x1 + x2 * x2);
+    auto h = reflector(x0, x1 * x1 + rounded(x2 * x2));
     h.tau = zero_unless(acts, h.tau);
     if (k > sweep.top) {
       select(acts & ~starts, h.beta, carried.x0).store(a.at(k, k - 1));

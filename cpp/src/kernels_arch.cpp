@@ -33,26 +33,30 @@ std::size_t matrix_size(std::size_t n) {
 }
 
 /// Attention rows sum to 1, so that 1 is an eigenvalue, and the others are those of
-/// A[1:, 1:] - 1 A[0, 1:]. Does so where all rows of a lane sum to the same power of two within
-/// rounding (1, scaled), for every lane, and writes these eigenvalues. Else it returns false.
+/// A[1:, 1:] - 1 A[0, 1:]. Puts these two blocks in the place of A in the lanes all of whose rows
+/// sum to the same power of two within rounding (1, scaled): the iteration has one row less to do.
 template <class T, std::size_t K>
-bool deflate_row_sums(const LaneMatrix<T, K>& a, std::size_t n, T* row0, T* eigenvalue) {
+void deflate_row_sums(const LaneMatrix<T, K>& a, std::size_t n) {
   using V = Lanes<T, K>;
-  constexpr std::size_t W = V::width;
+  const V zero(T(0));
   V total(T(0));
+  auto known = zero == zero;
   for (std::size_t i = 0; i < n; ++i) {
     V sum(T(0));
     for (std::size_t j = 0; j < n; ++j) sum = sum + a.get(i, j);
     if (i == 0) total = power_of_two(exponent_of(sum * V(T(1.001))));
     const V tolerance = total * V(static_cast<T>(n) * Limits<T>::epsilon);
-    if (any(~(abs(sum - total) <= tolerance))) return false;
+    known = known & (abs(sum - total) <= tolerance);
+    if (none(known)) return;
   }
-  total.store(eigenvalue);
-  for (std::size_t j = 1; j < n; ++j) a.get(0, j).store(row0 + j * W);
   for (std::size_t i = 1; i < n; ++i) {
-    for (std::size_t j = 1; j < n; ++j) a.set(i - 1, j - 1, a.get(i, j) - V::load(row0 + j * W));
+    store_where(known, zero, a.at(i, 0));
+    for (std::size_t j = 1; j < n; ++j) {
+      store_where(known, a.get(i, j) - a.get(0, j), a.at(i, j));
+    }
   }
-  return true;
+  store_where(known, total, a.at(0, 0));
+  for (std::size_t j = 1; j < n; ++j) store_where(known, zero, a.at(0, j));
 }
 
 /// |re + i im|, exactly |re| where im is 0.
@@ -94,13 +98,10 @@ void solve_eigen(const LaneSource& source, T* re, T* im, T* magnitudes, std::uin
   T* const rest = work + matrix_size<T, K>(n);
   Packing<T, K>::fill(source, a);
   const V exponent = Packing<T, K>::screen(a, n, facts);
-  const bool deflated =
-      n > 2 && n <= kDeflateUpTo && deflate_row_sums(a, n, rest, re + (n - 1) * W);
-  const std::size_t left = deflated ? n - 1 : n;
-  if (deflated) V(T(0)).store(im + left * W);
-  Packing<T, K>::mark(Balancing<T, K>::run(a, left, rest), kLaneUnbalanced, facts);
-  HessenbergReduction<T, K>::run(a, left, rest);
-  Packing<T, K>::mark(HessenbergQr<T, K>::run(a, left, re, im), kLaneNotConverged, facts);
+  if (n > 2 && n <= kDeflateUpTo) deflate_row_sums(a, n);
+  Packing<T, K>::mark(Balancing<T, K>::run(a, n, rest), kLaneUnbalanced, facts);
+  HessenbergReduction<T, K>::run(a, n, rest);
+  Packing<T, K>::mark(HessenbergQr<T, K>::run(a, n, re, im), kLaneNotConverged, facts);
   V first, second;
   power_of_two_in_halves(exponent, first, second);
   for (std::size_t k = 0; k < n; ++k) {

@@ -67,13 +67,17 @@ class SpectrumMetricsOnLanes {
   static EIGENCORE_INLINE void run(const double* m, const Size& size, double resolution,
                                    bool singular_values, V* table) {
     const std::size_t n = N ? N : size.n;
-    // Nearly every group is far from the ends of the range of double: there reciprocals, products
-    // and logarithms need no care.
+    measure<N, false>(m, size, resolution, singular_values, table);
+    // Few spectra come near the ends of the range of double, where reciprocals, products and
+    // logarithms need care. Each lane by itself: its bits must not depend on its neighbours.
     const V largest = V::load(m), smallest = V::load(m + (n - 1) * W);
-    if (none((smallest < V(0x1p-500)) | (V(0x1p500) < largest))) {
-      measure<N, false>(m, size, resolution, singular_values, table);
-    } else {
-      measure<0, true>(m, size, resolution, singular_values, table);
+    const M needs_care = (smallest < V(0x1p-500)) | (V(0x1p500) < largest);
+    if (any(needs_care)) {
+      V with_care[kMetricCount];
+      measure<0, true>(m, size, resolution, singular_values, with_care);
+      for (std::size_t c = 0; c < kMetricCount; ++c) {
+        table[c] = select(needs_care, with_care[c], table[c]);
+      }
     }
   }
 
