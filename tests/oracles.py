@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import mpmath
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 EIGEN_METRICS = (
     "spectral_entropy",
@@ -79,3 +81,38 @@ def causal_softmax(logits: np.ndarray) -> np.ndarray:
     n = logits.shape[-1]
     e = np.where(np.tril(np.ones((n, n), bool)), np.exp(logits - logits.max(-1, keepdims=True)), 0.0)
     return np.asarray(e / e.sum(-1, keepdims=True))
+
+
+def scaled_to_one(a: np.ndarray) -> tuple[np.ndarray, int]:
+    """a / 2**e with its largest entry in [1/2, 1), where LAPACK and norms are at home, and e."""
+    exponent = int(np.frexp(np.abs(a).max())[1])
+    return np.ldexp(a, -exponent), exponent
+
+
+def backward_errors(a: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """For each value the norm of the least change of `a` that makes it an eigenvalue: the smallest singular value
+    of a - value I."""
+    shifted = a - values[:, None, None] * np.eye(len(a))
+    return np.asarray(np.linalg.svd(shifted, compute_uv=False)[:, -1])
+
+
+def matching_distance(got: np.ndarray, expected: np.ndarray) -> float:
+    """Largest distance when values are paired so that their distances add up to the least."""
+    distances = np.abs(np.subtract.outer(got, expected))
+    return float(distances[linear_sum_assignment(distances)].max())
+
+
+def eigenvector_condition(a: np.ndarray) -> float:
+    """By how much an error of `a` grows in its eigenvalues, at most (Bauer and Fike)."""
+    return float(np.linalg.cond(np.linalg.eig(a)[1]))
+
+
+def eigenvalues_to_60_digits(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues of distinct eigenvalues, and the condition number of each."""
+    with mpmath.workdps(60):
+        values, left, right = mpmath.eig(mpmath.matrix(a.tolist()), left=True, right=True)
+        conditions = []
+        for i in range(len(a)):
+            row, column = left[i, :], right[:, i]
+            conditions.append(float(mpmath.norm(row) * mpmath.norm(column) / abs((row * column)[0])))
+        return np.array([complex(value) for value in values]), np.array(conditions)
