@@ -66,8 +66,8 @@ bool is_reducible(const MatrixBatch& batch, std::size_t matrix) {
 
 std::size_t few_for_lanes(Spectrum spectrum, std::size_t n, std::size_t lanes) {
   if (n < kLapackFrom || !has_lapack()) return 0;
-  // In eighths of a group's lanes: what one call of LAPACK took of the time of a group, float64,
-  // eight lanes, one thread, on an AMD EPYC of family 25 with scipy's OpenBLAS.
+  // In eighths of a group's lanes, as benchmarks/few_matrices.py prints them: float64, one thread,
+  // on an AMD EPYC of family 25 with scipy's OpenBLAS.
   std::size_t eighths;
   if (spectrum == Spectrum::eigen) {
     eighths = n < 64 ? 0 : n < 224 ? 1 : 2;
