@@ -185,3 +185,16 @@ def test_unknown_options_are_named():
         ec.eigvals(a, structure="banded")
     with pytest.raises(InputError, match="float16"):
         ec.svdvals(a, dtype="float16")
+
+
+@pytest.mark.parametrize("n", [1, 5, 40])
+@pytest.mark.parametrize("count", [1, 9])
+@pytest.mark.parametrize("structure", ["causal", "dense"])
+def test_a_spectrum_beyond_float32_is_nan_there(n: int, count: int, structure: ec.linalg.Structure) -> None:
+    a = np.tile(np.tril(np.full((n, n), 0.5)) + np.eye(n), (count, 1, 1))
+    a[0] *= 1e300
+    for values in (ec.eigvals(a, structure=structure, dtype="float32"), ec.svdvals(a, dtype="float32")):
+        assert np.isnan(values[0]).all()
+        assert np.isfinite(values[1:]).all()
+    assert np.isfinite(ec.svdvals(a)).all()
+    np.testing.assert_array_equal(ec.batch_metrics(a, spectrum="singular", dtype="float32").status, ec.Status.OK)

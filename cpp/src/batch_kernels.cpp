@@ -3,6 +3,7 @@
 // time in lanes, and what lanes should not solve goes to the reference, one by one.
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "eigencore/kernels.hpp"
@@ -38,6 +39,7 @@ struct EigenvaluesOut {
     fill_nan(matrix);
   }
   void write(std::size_t matrix, const SolvedLane<Real>& solved) const {
+    if (!std::isfinite(static_cast<Real>(solved.magnitude(0)))) return write_nan(matrix);
     status[matrix] = Status::ok;
     const std::size_t n = batch.length(matrix);
     std::complex<Real>* const out = values + matrix * batch.n;
@@ -71,6 +73,7 @@ struct SingularValuesOut {
     fill_nan(matrix);
   }
   void write(std::size_t matrix, const SolvedLane<Real>& solved) const {
+    if (!std::isfinite(static_cast<Real>(solved.magnitude(0)))) return write_nan(matrix);
     status[matrix] = Status::ok;
     const std::size_t n = batch.length(matrix);
     if (n < batch.n) fill_nan(matrix);

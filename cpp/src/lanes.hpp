@@ -102,10 +102,9 @@ EIGENCORE_INLINE bool any_bit(const Bits& bits) {
 #elif defined(__SSE2__)
   return _mm_movemask_epi8((__m128i)bits) != 0;
 #else
-  typedef std::uint64_t Halves __attribute__((vector_size(sizeof(Bits))));
-  const Halves halves = (Halves)bits;
-  std::uint64_t found = 0;
-  for (std::size_t i = 0; i < sizeof(Bits) / sizeof(std::uint64_t); ++i) found |= halves[i];
+  std::uint64_t parts[sizeof(Bits) / sizeof(std::uint64_t)], found = 0;
+  __builtin_memcpy(parts, &bits, sizeof parts);
+  for (const std::uint64_t part : parts) found |= part;
   return found != 0;
 #endif
 }

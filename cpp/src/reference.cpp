@@ -245,6 +245,15 @@ Solved<double> singular_values(const MatrixBatch& batch, std::size_t matrix, Str
   return solved;
 }
 
+/// As finish, for the type that values are handed out in.
+template <class Real, class Value>
+void finish_as(Solved<Value>& solved) {
+  if (solved.status != Status::ok) return;
+  if (!std::isfinite(static_cast<Real>(std::abs(solved.values[0])))) {
+    solved.status = Status::non_finite;
+  }
+}
+
 /// Writes a spectrum and NaN behind it, or NaN alone.
 template <class Value, class Out>
 void write_values(const Solved<Value>& solved, std::size_t n, Out* out) {
@@ -258,7 +267,8 @@ template <class Real>
 void eigvals_of_batch(const MatrixBatch& batch, Structure structure, std::complex<Real>* values,
                       Status* status) {
   for (std::size_t matrix = 0; matrix < batch.count; ++matrix) {
-    const auto solved = eigenvalues<Real>(batch, matrix, structure);
+    auto solved = eigenvalues<Real>(batch, matrix, structure);
+    finish_as<Real>(solved);
     status[matrix] = solved.status;
     write_values(solved, batch.n, values + matrix * batch.n);
   }
@@ -267,7 +277,8 @@ void eigvals_of_batch(const MatrixBatch& batch, Structure structure, std::comple
 template <class Real>
 void svdvals_of_batch(const MatrixBatch& batch, Real* values, Status* status) {
   for (std::size_t matrix = 0; matrix < batch.count; ++matrix) {
-    const auto solved = singular_values<Real>(batch, matrix, Structure::dense);
+    auto solved = singular_values<Real>(batch, matrix, Structure::dense);
+    finish_as<Real>(solved);
     status[matrix] = solved.status;
     write_values(solved, batch.n, values + matrix * batch.n);
   }
